@@ -1,0 +1,99 @@
+"""`ClosureGraph`: a set of store paths that holds every reference of its members.
+
+Pure, no I/O. Closed, and acyclic but for self-references; both are checked where it is made, so
+everybody else may rely on them. Iteration is in the order of the paths' text, whatever the order
+of the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
+from typing import Self
+
+from nixbridge.closure.path_info import PathInfo
+from nixbridge.closure.store_path import StorePath
+from nixbridge.errors import PlanError
+
+
+@dataclass(frozen=True, slots=True)
+class ClosureGraph:
+    """A closed, acyclic set of `PathInfo`, sorted by path."""
+
+    infos: Mapping[StorePath, PathInfo]
+
+    @classmethod
+    def of(cls, infos: Iterable[PathInfo]) -> Self:
+        """Make the graph of `infos`; the same path may come twice if it says the same.
+
+        Raises `PlanError`: a reference is missing, references form a cycle, or a path is
+        described in two ways.
+        """
+        by_path: dict[StorePath, PathInfo] = {}
+        for info in infos:
+            known = by_path.setdefault(info.path, info)
+            if (known.nar_hash, known.references) != (info.nar_hash, info.references):
+                raise PlanError(f"the closure describes `{info.path}` in two different ways")
+        for info in by_path.values():
+            for reference in info.references:
+                if reference not in by_path:
+                    raise PlanError(
+                        f"the closure is open: `{info.path}` refers to `{reference}`, "
+                        "which is not in it",
+                        hint="ask Nix for the whole closure: `nix path-info --recursive --json`",
+                    )
+        graph = cls(MappingProxyType({path: by_path[path] for path in sorted(by_path)}))
+        graph._refuse_cycles()
+        return graph
+
+    def _refuse_cycles(self) -> None:
+        sorter = TopologicalSorter(
+            {
+                path: [reference for reference in info.references if reference != path]
+                for path, info in self.infos.items()
+            }
+        )
+        try:
+            sorter.prepare()
+        except CycleError as error:
+            cycle = " → ".join(f"`{path.base_name}`" for path in error.args[1])
+            raise PlanError(f"the closure has a cycle of references: {cycle}") from error
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def __iter__(self) -> Iterator[PathInfo]:
+        return iter(self.infos.values())
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.infos
+
+    def __getitem__(self, path: StorePath) -> PathInfo:
+        return self.infos[path]
+
+    def closure_of(self, roots: Iterable[StorePath]) -> ClosureGraph:
+        """Return the part of the graph that `roots` reach, themselves included.
+
+        Raises `PlanError`: a root is not in the graph.
+        """
+        reached: set[StorePath] = set()
+        waiting = list(roots)
+        while waiting:
+            path = waiting.pop()
+            if path in reached:
+                continue
+            if path not in self.infos:
+                raise PlanError(f"`{path}` is not in the closure")
+            reached.add(path)
+            waiting.extend(self.infos[path].references)
+        # A part that holds all that it reaches is closed and acyclic as the whole is.
+        return ClosureGraph(
+            MappingProxyType({path: info for path, info in self.infos.items() if path in reached})
+        )
+
+    @property
+    def closure_size_bytes(self) -> int:
+        """The sum of the NAR sizes of all paths."""
+        return sum(info.nar_size_bytes for info in self)

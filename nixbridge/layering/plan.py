@@ -1,0 +1,46 @@
+"""`LayerPlan`: which store path goes into which layer, and why.
+
+Values only. A plan is an exact partition: no store path is in two layers (the same path with
+other options, copied to the root, is another thing), and it is the same for any order of input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nixbridge.closure import PathInfo
+from nixbridge.description import Perm
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedPath:
+    """A store path with the options it is packed with."""
+
+    info: PathInfo
+    copy_to_root: bool = False
+    perms: tuple[Perm, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedLayer:
+    """A layer to be packed: its paths sorted by their text, and the reason for it in words.
+
+    `history` are the keys of the layer's OCI history entry.
+    """
+
+    paths: tuple[PlannedPath, ...]
+    reason: str
+    history: Mapping[str, str]
+
+    @property
+    def nar_size_bytes(self) -> int:
+        """The sum of the NAR sizes of the layer's paths."""
+        return sum(path.info.nar_size_bytes for path in self.paths)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerPlan:
+    """All layers of an image that hold store paths, from bottom to top."""
+
+    layers: tuple[PlannedLayer, ...]
