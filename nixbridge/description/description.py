@@ -38,9 +38,9 @@ class LayerDescription:
     """One `buildLayer`, or the image's own part: what it holds and how it is split.
 
     `roots` bring their closures. `copy_to_root` bring theirs too, but their own files are put at
-    `/`. `ignore` are paths left out of the closure. `max_layers` below 1 means no limit. `history` are the keys of the OCI history entry
-    (`created_by`, `author`, `comment`, …). A layer that is not `reproducible` is packed as any
-    other; Nix only knows that its inputs may change.
+    `/`. `ignore` are paths left out of the closure. `max_layers` below 1 means no limit. `history`
+    are the keys of the OCI history entry (`created_by`, `author`, `comment`, …). A layer that is
+    not `reproducible` is packed as any other; Nix only knows that its inputs may change.
     """
 
     roots: tuple[StorePath, ...]

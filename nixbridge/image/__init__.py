@@ -1,0 +1,7 @@
+"""Assemble packed layers into an image: config, manifest, and the Nix database."""
+
+from __future__ import annotations
+
+from nixbridge.image.image import Image
+
+__all__ = ["Image"]
