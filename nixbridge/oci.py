@@ -1,4 +1,4 @@
-"""The words of the OCI image specification: digests, descriptors, platforms, media types.
+"""The words of the OCI specifications: digests, descriptors, platforms, references, media types.
 
 Pure values, no I/O. Assembling them into an image is `image/`; writing them is `destinations/`.
 A `DiffId` is the digest of an uncompressed tar, a `BlobDigest` the digest of bytes as stored;
@@ -24,6 +24,27 @@ MEDIA_TYPE_LAYER_TAR: Final = "application/vnd.oci.image.layer.v1.tar"
 MEDIA_TYPE_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+
+# https://github.com/distribution/reference/blob/v0.6.0/reference.go (the grammar in its head)
+_DOMAIN: Final = r"""
+    (?: \[ [0-9a-fA-F:]+ \]                              # an IPv6 address
+      | (?!-) [a-zA-Z0-9-]+ (?<!-) (?: \. (?!-) [a-zA-Z0-9-]+ (?<!-) )* )
+    (?: : [0-9]+ )?
+"""
+_PATH: Final = r"""
+    [a-z0-9]+ (?: (?: \. | _ | __ | -+ ) [a-z0-9]+ )*
+    (?: / [a-z0-9]+ (?: (?: \. | _ | __ | -+ ) [a-z0-9]+ )* )*
+"""
+_TAG: Final = r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}"
+_REFERENCE: Final = re.compile(
+    rf"""
+    (?P<name> (?: {_DOMAIN} / )? {_PATH} )
+    (?: : (?P<tag> {_TAG} ) )?
+    (?: @ (?P<digest> sha256:[0-9a-f]{{64}} ) )?
+    """,
+    re.VERBOSE,
+)
+_NAME_MAX_CHARACTERS: Final = 255
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -89,6 +110,45 @@ class Platform:
 
     def __str__(self) -> str:
         return f"{self.os}/{self.architecture}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageReference:
+    """The name of an image, as docker and podman write it: `name[:tag][@digest]`.
+
+    It prints back exactly: no registry and no tag is filled in.
+    """
+
+    name: str
+    tag: str | None = None
+    digest: BlobDigest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a reference.
+
+        Raises `InputError`.
+        """
+        match = _REFERENCE.fullmatch(text)
+        if match is None or len(match["name"]) > _NAME_MAX_CHARACTERS:
+            raise InputError(f"`{text}` is not an image reference", hint=_reference_hint(text))
+        digest = match["digest"]
+        return cls(
+            name=match["name"],
+            tag=match["tag"],
+            digest=None if digest is None else BlobDigest(digest),
+        )
+
+    def __str__(self) -> str:
+        tag = "" if self.tag is None else f":{self.tag}"
+        digest = "" if self.digest is None else f"@{self.digest}"
+        return f"{self.name}{tag}{digest}"
+
+
+def _reference_hint(text: str) -> str:
+    if text != text.lower() and _REFERENCE.fullmatch(text.lower()):
+        return f"names are lower case: `{text.lower()}`"
+    return "a reference looks like `name:tag` or `registry.example.org/team/name:tag`"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
