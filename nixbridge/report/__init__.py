@@ -1,1 +1,1 @@
-"""TODO report."""
+"""Turn values into what people and programs read: tables and versioned JSON documents."""

@@ -1,0 +1,52 @@
+"""An assembled image as a table and as a document."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from nixbridge.image import Image
+from nixbridge.report.plan import name_paths
+from nixbridge.report.table import format_count, format_size, format_table
+
+IMAGE_DOCUMENT_VERSION: Final = 1
+
+
+def image_table(image: Image) -> str:
+    """List the layers of `image` from bottom to top: digest, size, paths, reason."""
+    rows = [
+        (
+            str(number),
+            layer.diff_id.hex[:12],
+            format_size(layer.descriptor.size_bytes),
+            str(len(layer.paths)),
+            name_paths(layer.paths),
+            layer.reason,
+        )
+        for number, layer in enumerate(image.layers, 1)
+    ]
+    table = format_table(
+        ("LAYER", "DIFF ID", "SIZE", "PATHS", "HOLDS", "REASON"), rows, right=frozenset({0, 2, 3})
+    )
+    size_bytes = sum(layer.descriptor.size_bytes for layer in image.layers)
+    return f"{table}\n{format_count(len(image.layers), 'layer')}, {format_size(size_bytes)}"
+
+
+def image_document(image: Image, references: tuple[str, ...]) -> dict[str, Any]:
+    """Return what `copy --json` prints: where the image is, and what it is made of."""
+    return {
+        "version": IMAGE_DOCUMENT_VERSION,
+        "digest": str(image.digest),
+        "platform": str(image.platform),
+        "references": list(references),
+        "layers": [
+            {
+                "digest": str(layer.descriptor.digest),
+                "diffId": str(layer.diff_id),
+                "sizeBytes": layer.descriptor.size_bytes,
+                "tarSizeBytes": layer.tar_size_bytes,
+                "reason": layer.reason,
+                "paths": [str(path) for path in layer.paths],
+            }
+            for layer in image.layers
+        ],
+    }

@@ -1,0 +1,67 @@
+"""A layer plan as a table and as a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from nixbridge.closure import StorePath
+from nixbridge.layering import LayerPlan
+from nixbridge.report.table import format_count, format_size, format_table
+
+PLAN_DOCUMENT_VERSION: Final = 1
+
+_NAMED_PATHS: Final = 3
+
+
+def plan_table(plan: LayerPlan) -> str:
+    """List the layers from bottom to top: size, paths, reason."""
+    rows = [
+        (
+            str(number),
+            format_size(layer.nar_size_bytes),
+            str(len(layer.paths)),
+            name_paths(planned.info.path for planned in layer.paths),
+            layer.reason,
+        )
+        for number, layer in enumerate(plan.layers, 1)
+    ]
+    table = format_table(
+        ("LAYER", "SIZE", "PATHS", "HOLDS", "REASON"), rows, right=frozenset({0, 1, 2})
+    )
+    paths = sum(len(layer.paths) for layer in plan.layers)
+    size_bytes = sum(layer.nar_size_bytes for layer in plan.layers)
+    total = ", ".join(
+        (
+            format_count(len(plan.layers), "layer"),
+            format_count(paths, "path"),
+            format_size(size_bytes),
+        )
+    )
+    return f"{table}\n{total}"
+
+
+def name_paths(paths: Iterable[StorePath]) -> str:
+    """Name the first few paths without their hashes: `bash-5.2, glibc-2.41, … 7 more`."""
+    names = [path.name for path in paths]
+    shown = names[:_NAMED_PATHS] if len(names) > _NAMED_PATHS + 1 else names
+    more = [f"… {len(names) - len(shown)} more"] if len(shown) < len(names) else []
+    return ", ".join((*shown, *more))
+
+
+def plan_document(plan: LayerPlan) -> dict[str, Any]:
+    """Return the plan for `--json`; sizes are those of the NARs, in bytes."""
+    return {
+        "version": PLAN_DOCUMENT_VERSION,
+        "layers": [
+            {
+                "reason": layer.reason,
+                "narSizeBytes": layer.nar_size_bytes,
+                "paths": [
+                    {"path": str(planned.info.path), "copyToRoot": planned.copy_to_root}
+                    for planned in layer.paths
+                ],
+            }
+            for layer in plan.layers
+        ],
+    }

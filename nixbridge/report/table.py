@@ -1,0 +1,44 @@
+"""Plain tables and sizes, readable without colour and in a log.
+
+No escape codes and no terminal width here: a wide row is for the terminal to wrap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+_UNITS: Final = ("B", "kB", "MB", "GB", "TB")
+_THOUSAND: Final = 1000
+_TEN: Final = 10
+
+
+def format_size(size_bytes: float) -> str:
+    """Write a number of bytes in decimal units: `0 B`, `4.1 MB`, `312 MB`."""
+    unit = 0
+    while size_bytes >= _THOUSAND and unit < len(_UNITS) - 1:
+        size_bytes /= _THOUSAND
+        unit += 1
+    digits = 1 if unit and size_bytes < _TEN else 0
+    return f"{size_bytes:.{digits}f} {_UNITS[unit]}"
+
+
+def format_count(count: int, noun: str) -> str:
+    """Write `1 path`, `2 paths`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def format_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()
+) -> str:
+    """Align `rows` below `header`; the columns numbered in `right` are flush right."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = (
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        return "  ".join(cells).rstrip()
+
+    return "\n".join(line(row) for row in (header, *rows))
