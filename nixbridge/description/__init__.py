@@ -9,6 +9,8 @@ from nixbridge.description.description import (
     NixDatabaseRequest,
     Perm,
 )
+from nixbridge.description.reader import is_description, parse_description, read_description
+from nixbridge.description.store_paths import describe_closure
 
 __all__ = [
     "DESCRIPTION_VERSION",
@@ -16,4 +18,8 @@ __all__ = [
     "LayerDescription",
     "NixDatabaseRequest",
     "Perm",
+    "describe_closure",
+    "is_description",
+    "parse_description",
+    "read_description",
 ]
