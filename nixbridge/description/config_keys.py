@@ -17,14 +17,14 @@ Reader = Callable[[Fields, str], Any]
 
 def _health_check(fields: Fields, key: str) -> Mapping[str, Any]:
     check = fields.child(key)
-    check.allow_only(_HEALTH_CHECK)
+    check.allow_only(HEALTH_CHECK_KEYS)
     return MappingProxyType(
-        {name: read(check, name) for name, read in _HEALTH_CHECK.items() if name in check}
+        {name: read(check, name) for name, read in HEALTH_CHECK_KEYS.items() if name in check}
     )
 
 
 # https://pkg.go.dev/github.com/moby/docker-image-spec/specs-go/v1#HealthcheckConfig
-_HEALTH_CHECK: Final[Mapping[str, Reader]] = MappingProxyType(
+HEALTH_CHECK_KEYS: Final[Mapping[str, Reader]] = MappingProxyType(
     {
         "Test": Fields.texts,
         "Interval": Fields.number,

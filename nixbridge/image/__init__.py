@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from nixbridge.image.image import Image
+from nixbridge.image.manifest import assemble
 
-__all__ = ["Image"]
+__all__ = ["Image", "assemble"]

@@ -1,0 +1,50 @@
+"""The bytes of an image's configuration: what a runtime starts, and which layers it starts it on.
+
+The keys stand in the order of the Go structs of the OCI specification, without indentation, as
+nix2container writes them. What the user may write into `config` is checked in `description/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from nixbridge.description import ImageDescription
+from nixbridge.description.config_keys import CONFIG_KEYS, HEALTH_CHECK_KEYS
+from nixbridge.oci import json_bytes
+from nixbridge.packing import PackedLayer
+
+_HISTORY_KEYS: Final = ("created", "created_by", "author", "comment")
+
+
+def config_bytes(description: ImageDescription, layers: Sequence[PackedLayer]) -> bytes:
+    """Return the configuration of the image of `description` that has `layers`.
+
+    https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md
+    """
+    return json_bytes(
+        {
+            "created": description.created,
+            "architecture": description.platform.architecture,
+            "os": description.platform.os,
+            "config": _in_order(description.config, CONFIG_KEYS),
+            "rootfs": {"type": "layers", "diff_ids": [str(layer.diff_id) for layer in layers]},
+            # The specification lets it out, and some tools do not start without it:
+            # https://github.com/nlewo/nix2container/issues/57
+            "history": [
+                _in_order({"created": description.created, **layer.history}, _HISTORY_KEYS)
+                for layer in layers
+            ],
+        }
+    )
+
+
+def _in_order(values: Mapping[str, Any], order: Iterable[str]) -> dict[str, Any]:
+    """Return `values` with the keys of `order` first, the others sorted, as Go writes its maps."""
+    rank = {key: at for at, key in enumerate(order)}
+    return {
+        key: _in_order(value, HEALTH_CHECK_KEYS) if isinstance(value, Mapping) else value
+        for key, value in sorted(
+            values.items(), key=lambda item: (rank.get(item[0], len(rank)), item[0])
+        )
+    }
