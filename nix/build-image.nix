@@ -1,0 +1,132 @@
+# buildImage: the description of an image, one JSON file that refers to all it describes.
+#
+# Its shape is version 1 of the image description: `nixbridge/description/` reads it.
+{ pkgs }:
+let
+  architecture = import ./architecture.nix;
+  describeLayer = import ./describe-layer.nix;
+  flattenLayers = import ./flatten-layers.nix;
+  imageConfig = import ./image-config.nix { inherit (pkgs.lib) toLower; };
+in
+{
+  # The image's name: `app`, or with a registry `ghcr.io/me/app`.
+  name,
+  # Its tag; when null, the hash part of the description's store path.
+  tag ? null,
+  # What the image runs, in the words of the OCI image specification.
+  config ? { },
+  # Annotations of the image's manifest.
+  annotations ? { },
+  # Layers made by buildLayer, from bottom to top. The image's own layer comes on top of them and
+  # does not repeat what they hold.
+  layers ? [ ],
+  # Store paths whose files are put at `/`; one, or a list.
+  copyToRoot ? null,
+  # The deprecated name of `copyToRoot`.
+  contents ? null,
+  # An image to build upon.
+  fromImage ? null,
+  # The image's architecture, in Go's words; when null, that of `pkgs`.
+  arch ? null,
+  # Modes and owners of files in `copyToRoot` or any other path, as in buildLayer.
+  perms ? [ ],
+  # The most layers that the image's own paths may be split into; below 1 there is no limit.
+  maxLayers ? 1,
+  # How they are split.
+  strategy ? "popularity",
+  # Whether the image has a Nix database of its store paths, for running Nix inside.
+  initializeNixDatabase ? false,
+  # The owner of that database, and of /nix.
+  nixUid ? 0,
+  nixGid ? 0,
+  # When the image was created.
+  created ? "0001-01-01T00:00:00Z",
+  meta ? { },
+}:
+let
+  typed =
+    name: type: value:
+    if builtins.typeOf value == type then
+      value
+    else
+      throw "buildImage: `${name}` is ${builtins.typeOf value}, not ${type}";
+
+  # Registries accept no capitals; nix2container lowers them too.
+  imageName = pkgs.lib.toLower (typed "name" "string" name);
+
+  ownLayer = describeLayer {
+    caller = "buildImage";
+    deps = [ ];
+    ignore = null;
+    reproducible = true;
+    metadata.created_by = "nixbridge";
+    inherit
+      copyToRoot
+      contents
+      perms
+      maxLayers
+      strategy
+      ;
+  };
+
+  allLayers = map (value: value.layer) (flattenLayers "buildImage" layers) ++ [ ownLayer ];
+
+  description = {
+    version = 1;
+    name = imageName;
+    tag = if tag == null then null else typed "tag" "string" tag;
+    architecture =
+      if arch == null then architecture pkgs.stdenv.hostPlatform else typed "arch" "string" arch;
+    os = "linux";
+    created = typed "created" "string" created;
+    config = imageConfig config;
+    annotations = builtins.mapAttrs (key: typed "annotations.${key}" "string") (
+      typed "annotations" "set" annotations
+    );
+    layers = allLayers;
+    nixDatabase =
+      if typed "initializeNixDatabase" "bool" initializeNixDatabase then
+        {
+          uid = typed "nixUid" "int" nixUid;
+          gid = typed "nixGid" "int" nixGid;
+        }
+      else
+        null;
+  };
+
+  # Nix tells which store paths a text refers to only of a file in the store.
+  configFile = pkgs.writeText "config.json" (builtins.toJSON description.config);
+
+  # What a store path's name may hold; everything else becomes a dash.
+  storeName =
+    text:
+    builtins.concatStringsSep "-" (
+      builtins.filter builtins.isString (builtins.split "[^0-9a-zA-Z+._?=-]" text)
+    );
+
+  image =
+    pkgs.runCommandLocal "image-${storeName (baseNameOf imageName)}.json"
+      {
+        inherit meta;
+        __structuredAttrs = true;
+        nativeBuildInputs = [ pkgs.buildPackages.jq ];
+        exportReferencesGraph.closure = [
+          configFile
+        ]
+        ++ builtins.concatMap (layer: layer.roots ++ layer.copyToRoot) allLayers;
+        inherit configFile description;
+        passthru = {
+          inherit imageName fromImage;
+          imageTag = if tag == null then builtins.substring 0 32 (baseNameOf image.outPath) else tag;
+        };
+      }
+      # Not $NIX_ATTRS_JSON_FILE: in a sandbox, Nix 2.8 sets it to a file outside.
+      ''
+        jq --from-file ${./describe-image.jq} .attrs.json > "$out"
+      '';
+in
+# nix2container takes the empty string for no base image.
+if fromImage == null || fromImage == "" then
+  image
+else
+  throw "buildImage: `fromImage` is not supported yet"

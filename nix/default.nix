@@ -1,0 +1,22 @@
+# The functions that turn a closure into the description of an image:
+#
+#   inherit (import nixbridge { inherit pkgs; }) buildImage buildLayer;
+#
+# They take nix2container's arguments and mean the same by them. They only describe: no layer is
+# written by Nix. `nixbridge copy` reads the description and does the rest.
+#
+# `pkgs` is nixpkgs or a set of its shape; used of it are `jq`, `writeText`, `runCommandLocal` and
+# `stdenv.hostPlatform`.
+{
+  pkgs ? import <nixpkgs> { },
+}:
+let
+  buildLayer = import ./build-layer.nix;
+  buildImage = import ./build-image.nix { inherit pkgs; };
+in
+{
+  inherit buildImage buildLayer;
+
+  # Where nix2container has them, so that changing the import is all a user has to do.
+  nix2container = { inherit buildImage buildLayer; };
+}

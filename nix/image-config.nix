@@ -1,0 +1,123 @@
+# From the `config` argument to the object that the image specification describes.
+#
+# Keys are taken in any case, as nix2container does, and spelled as the specification does:
+# https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md#properties. What Docker adds
+# (https://github.com/moby/docker-image-spec) is kept. Any other key is refused: an engine would
+# ignore it without a word.
+{ toLower }:
+let
+  isStringOrPath = value: builtins.isString value || value ? outPath;
+  isSetOf = isMember: set: builtins.isAttrs set && builtins.all isMember (builtins.attrValues set);
+
+  string = {
+    words = "a string";
+    holds = isStringOrPath;
+  };
+  strings = {
+    words = "a list of strings";
+    holds = value: builtins.isList value && builtins.all isStringOrPath value;
+  };
+  int = {
+    words = "an integer";
+    holds = builtins.isInt;
+  };
+  bool = {
+    words = "true or false";
+    holds = builtins.isBool;
+  };
+  labels = {
+    words = "an attribute set of strings";
+    holds = isSetOf isStringOrPath;
+  };
+  # Go's map[string]struct{}: only the names count.
+  names = {
+    words = "an attribute set of empty attribute sets, like `{ \"8080/tcp\" = { }; }`";
+    holds = isSetOf (value: value == { });
+  };
+
+  healthcheck = {
+    Test = strings;
+    Interval = int;
+    Timeout = int;
+    StartPeriod = int;
+    StartInterval = int;
+    Retries = int;
+  };
+
+  config = {
+    User = string;
+    ExposedPorts = names;
+    Env = strings;
+    Entrypoint = strings;
+    Cmd = strings;
+    Volumes = names;
+    WorkingDir = string;
+    Labels = labels;
+    StopSignal = string;
+    ArgsEscaped = bool;
+    Memory = int;
+    MemorySwap = int;
+    CpuShares = int;
+    Healthcheck = {
+      words = "an attribute set";
+      holds = builtins.isAttrs;
+      convert = canonical "config.Healthcheck" healthcheck;
+    };
+    # Docker's own.
+    AttachStderr = bool;
+    AttachStdin = bool;
+    AttachStdout = bool;
+    Domainname = string;
+    Hostname = string;
+    Image = string;
+    MacAddress = string;
+    NetworkDisabled = bool;
+    OnBuild = strings;
+    OpenStdin = bool;
+    Shell = strings;
+    StdinOnce = bool;
+    StopTimeout = int;
+    Tty = bool;
+  };
+
+  # `set` with the spelling of `table`'s keys, each value checked. A null is a key not given.
+  canonical =
+    place: table: set:
+    let
+      spellings = builtins.listToAttrs (
+        map (name: {
+          name = toLower name;
+          value = name;
+        }) (builtins.attrNames table)
+      );
+      convert =
+        key:
+        let
+          name =
+            spellings.${toLower key}
+              or (throw "buildImage: `${place}.${key}` is not a key; known are ${
+                builtins.concatStringsSep ", " (builtins.attrNames table)
+              }");
+          value = set.${key};
+          type = table.${name};
+        in
+        {
+          inherit name;
+          value =
+            if !type.holds value then
+              throw "buildImage: `${place}.${key}` is not ${type.words}"
+            else
+              (type.convert or (value: value)) value;
+        };
+      given = builtins.filter (key: set.${key} != null) (builtins.attrNames set);
+      converted = map convert given;
+      result = builtins.listToAttrs converted;
+    in
+    if !builtins.isAttrs set then
+      throw "buildImage: `${place}` is ${builtins.typeOf set}, not an attribute set"
+    else if builtins.length converted != builtins.length (builtins.attrNames result) then
+      throw "buildImage: `${place}` has a key in two spellings; given are ${builtins.concatStringsSep ", " given}"
+    else
+      result;
+in
+canonical "config" config
