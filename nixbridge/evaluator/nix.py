@@ -1,0 +1,289 @@
+"""The `nix` command: one typed function for each of its subcommands that we use.
+
+No other module spells a flag of nix. Reading its JSON is `parse.py`, explaining its failures
+`failure.py`, starting it `runner.py`. All work needs Nix 2.8 or later, or Lix.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from nixbridge.closure import PathInfo, StorePath, StoreRoot
+from nixbridge.errors import InputError, NixError
+from nixbridge.evaluator.failure import explain_failure
+from nixbridge.evaluator.installable import FileInstallable, Installable, StorePathInstallable
+from nixbridge.evaluator.parse import (
+    Json,
+    parse_built_paths,
+    parse_json,
+    parse_path_infos,
+    parse_settings,
+)
+from nixbridge.evaluator.progress import NixLog, ProgressListener
+from nixbridge.evaluator.runner import CommandRunner, Completed
+from nixbridge.evaluator.store import store_root_of
+from nixbridge.evaluator.version import OLDEST, NixVersion
+
+# Both may be off in nix.conf, and all that we use needs the first. (Not `--experimental-features`,
+# which would turn off what the user turned on.)
+EXPERIMENTAL_FEATURES: Final = ("--extra-experimental-features", "nix-command flakes")
+INTERNAL_JSON: Final = ("--log-format", "internal-json")
+
+INSTALL_HINT: Final = (
+    "install Nix: https://nixos.org/download, or on Debian `sudo apt-get install nix-bin`"
+)
+
+# Linux takes 128 KiB in one word and, with the usual stack limit, 2 MiB in all words and the
+# environment; 1000 store paths are 250 kB at the most.
+_PATHS_PER_CALL: Final = 1000
+_MAX_LISTED_ATTRIBUTES: Final = 20
+
+# The names in an attribute set, of a function's value too when all its arguments have defaults.
+_ATTRIBUTE_NAMES: Final = (
+    "value: let set = if builtins.isFunction value then value { } else value; "
+    "in if builtins.isAttrs set then builtins.attrNames set else [ ]"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Nix:
+    """A `nix` that is there and new enough; made by `find_nix`.
+
+    `extra_arguments` are what the user wrote after `--`. `search_path` are the `-I` entries, such
+    as `<nixbridge>`.
+    """
+
+    runner: CommandRunner
+    version: NixVersion
+    program: str = "nix"
+    extra_arguments: tuple[str, ...] = ()
+    search_path: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
+    listener: ProgressListener | None = None
+
+    def build(
+        self, installable: Installable, *, out_link: Path | None = None
+    ) -> tuple[StorePath, ...]:
+        """Build `installable`, or fetch it, and return its outputs, `out` first.
+
+        With `out_link`, that symbolic link (`…-1`, `…-dev` for further outputs) keeps the garbage
+        collector from what was built; without, nothing does.
+
+        Raises `NixError`: it cannot be evaluated or built. Raises `InputError`: it is an attribute
+        set of which the user must pick one.
+        """
+        if isinstance(installable, FileInstallable):
+            self._refuse_attribute_set(installable)
+        link = ("--no-link",) if out_link is None else ("--out-link", str(out_link))
+        words = (*self._search_path(), *self.extra_arguments, *installable.arguments())
+        completed = self._run("build", "--json", *link, *INTERNAL_JSON, *words)
+        if completed.status != 0:
+            raise explain_failure(
+                completed,
+                subject=f"`{installable}`",
+                verb="fetching" if isinstance(installable, StorePathInstallable) else "building",
+                repeat=self._repeat("build", "--no-link", *words),
+            )
+        built = parse_built_paths(completed.stdout, version=self.version)
+        if isinstance(installable, StorePathInstallable):
+            return installable.paths  # nix 2.8 does not keep the order
+        return built
+
+    def evaluate(self, installable: Installable, *, apply: str | None = None) -> Json:
+        """Evaluate `installable`, or the Nix function `apply` of it, to JSON.
+
+        Raises `NixError`.
+        """
+        applied = () if apply is None else ("--apply", apply)
+        words = (
+            *applied,
+            *self._search_path(),
+            *self.extra_arguments,
+            *installable.arguments(),
+        )
+        completed = self._run("eval", "--json", *INTERNAL_JSON, *words)
+        if completed.status != 0:
+            raise explain_failure(
+                completed,
+                subject=f"`{installable}`",
+                verb="evaluating",
+                repeat=self._repeat("eval", "--json", *words),
+            )
+        return parse_json(completed.stdout, command="nix eval", version=self.version)
+
+    def path_infos(
+        self, paths: Sequence[StorePath], *, recursive: bool = True
+    ) -> tuple[PathInfo, ...]:
+        """Return what nix knows of `paths`, and with `recursive` of all that they refer to.
+
+        Each path comes once, sorted.
+
+        Raises `NixError`: a path is not in the store.
+        """
+        infos: dict[StorePath, PathInfo] = {}
+        for start in range(0, len(paths), _PATHS_PER_CALL):
+            words = (
+                *(("--json-format", "1") if self.version.has_json_format else ()),
+                *(("--recursive",) if recursive else ()),
+                *self._store_arguments(),
+                *(str(path) for path in paths[start : start + _PATHS_PER_CALL]),
+            )
+            completed = self._run("path-info", "--json", *words)
+            if completed.status != 0:
+                raise explain_failure(
+                    completed,
+                    subject="what the store holds",
+                    verb="reading",
+                    repeat=self._repeat("path-info", "--json", *words),
+                )
+            for info in parse_path_infos(completed.stdout, version=self.version):
+                infos[info.path] = info
+        return tuple(infos[path] for path in sorted(infos))
+
+    def settings(self) -> Mapping[str, Json]:
+        """Return nix's settings, those of nix.conf, the environment and our command line.
+
+        Raises `NixError`.
+        """
+        command = ("config", "show") if self.version.has_config_show else ("show-config",)
+        words = (*command, "--json", *self._store_arguments())
+        completed = self._run(*words)
+        if completed.status != 0:
+            raise explain_failure(
+                completed,
+                subject="nix's settings",
+                verb="reading",
+                repeat=self._repeat(*words),
+            )
+        return parse_settings(completed.stdout, version=self.version)
+
+    def store_root(self) -> StoreRoot:
+        """Return where the files of the store lie that nix uses.
+
+        Raises `InputError`: they lie on another machine.
+        """
+        return store_root_of(str(self.settings().get("store", "auto")), os.environ)
+
+    def _refuse_attribute_set(self, installable: FileInstallable) -> None:
+        """Refuse a file whose value is a set of things: `nix build` would build all of them.
+
+        Raises `InputError`.
+        """
+        attribute = installable.attribute
+        kind = FileInstallable(
+            path=installable.path,
+            attribute="type" if attribute is None else f"{attribute}.type",
+            expressions=installable.expressions,
+            strings=installable.strings,
+        )
+        words = (*self._search_path(), *self.extra_arguments)
+        completed = self._run("eval", "--raw", *words, *kind.arguments())
+        # Any other failure is one of the user's expression, which `nix build` explains.
+        if completed.status == 0 or "attribute 'type' in selection path" not in completed.stderr:
+            return
+        try:
+            names = self.evaluate(installable, apply=_ATTRIBUTE_NAMES)
+        except NixError:
+            names = []
+        picked = "" if attribute is None else f"{attribute}."
+        listed = ", ".join(f"`-A {picked}{name}`" for name in names[:_MAX_LISTED_ATTRIBUTES])
+        more = f" or one of {len(names) - _MAX_LISTED_ATTRIBUTES} more"
+        raise InputError(
+            f"the value of `{installable}` is not a derivation",
+            hint=f"pick one of its attributes: {listed}"
+            + (more if len(names) > _MAX_LISTED_ATTRIBUTES else "")
+            if names
+            else "the value must be an image or another derivation",
+        )
+
+    def _search_path(self) -> tuple[str, ...]:
+        return tuple(
+            word
+            for name, directory in self.search_path.items()
+            for word in ("-I", f"{name}={directory}")
+        )
+
+    def _store_arguments(self) -> tuple[str, ...]:
+        """Return those of the user's arguments that every subcommand takes: settings."""
+        words: list[str] = []
+        waiting = list(self.extra_arguments)
+        while waiting:
+            word = waiting.pop(0)
+            count = {"--store": 1, "--option": 2}.get(word, 0)
+            if count and len(waiting) >= count:
+                words += [word, *waiting[:count]]
+                del waiting[:count]
+        return tuple(words)
+
+    def _run(self, *words: str) -> Completed:
+        log = NixLog()
+
+        def tell(line: str) -> None:
+            event = log.read(line)
+            if event is not None and self.listener is not None:
+                self.listener.on_nix_event(event)
+
+        argv = (self.program, *EXPERIMENTAL_FEATURES, *words)
+        listens = self.listener is not None and INTERNAL_JSON[0] in words
+        return _start(self.runner, argv, tell if listens else None)
+
+    def _repeat(self, *words: str) -> str:
+        return shlex.join((self.program, *EXPERIMENTAL_FEATURES, *words))
+
+
+def find_nix(
+    runner: CommandRunner,
+    *,
+    program: str = "nix",
+    extra_arguments: tuple[str, ...] = (),
+    search_path: Mapping[str, Path] = MappingProxyType({}),
+    listener: ProgressListener | None = None,
+) -> Nix:
+    """Return the `nix` that `program` names.
+
+    Raises `NixError`: there is none, or it is too old.
+    """
+    version = nix_version(runner, program=program)
+    if version.is_too_old:
+        oldest = ".".join(str(number) for number in OLDEST)
+        raise NixError(
+            f"`{program}` is `{version}`, and nixbridge needs Nix {oldest} or later",
+            hint=INSTALL_HINT,
+        )
+    return Nix(
+        runner=runner,
+        version=version,
+        program=program,
+        extra_arguments=extra_arguments,
+        search_path=search_path,
+        listener=listener,
+    )
+
+
+def nix_version(runner: CommandRunner, *, program: str = "nix") -> NixVersion:
+    """Return the version of the `nix` that `program` names, however old.
+
+    Raises `NixError`: there is none, or it does not say.
+    """
+    completed = _start(runner, (program, "--version"), None)
+    if completed.status != 0:
+        raise explain_failure(
+            completed, subject=f"`{program}`", verb="asking", repeat=f"{program} --version"
+        )
+    return NixVersion.parse(completed.stdout.decode(errors="replace"))
+
+
+def _start(
+    runner: CommandRunner, argv: Sequence[str], on_stderr_line: Callable[[str], None] | None
+) -> Completed:
+    try:
+        return runner.run(argv, on_stderr_line=on_stderr_line)
+    except FileNotFoundError as error:
+        raise NixError(f"there is no `{argv[0]}` on this machine", hint=INSTALL_HINT) from error
+    except OSError as error:
+        raise NixError(f"`{argv[0]}` cannot be started: {error.strerror}") from error
