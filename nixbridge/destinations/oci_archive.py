@@ -1,0 +1,120 @@
+"""`oci-archive:FILE[:NAME]`: one image in the OCI image layout, in a tar.
+
+One pass over the layers: a blob is named by its digest, which is known when its last byte is
+written; so room is left for its header, and the header is written by going back.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from nixbridge.destinations.oci_names import (
+    BLOBS_DIRECTORY,
+    INDEX_FILE,
+    LAYOUT_BYTES,
+    LAYOUT_FILE,
+    index_entry,
+    new_index,
+    parse_place_and_name,
+)
+from nixbridge.destinations.staging import BlobSink, Delivery, FileOutput, failing_at, write_all
+from nixbridge.image import Image
+from nixbridge.oci import BlobDigest, json_bytes
+from nixbridge.packing import PackedLayer
+from nixbridge.packing.header import END_OF_ARCHIVE, file_header, padding
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OciArchive:
+    """An archive at `path`; the image in it is called `name`, or nothing."""
+
+    path: Path
+    name: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `FILE` or `FILE:NAME`.
+
+        Raises `InputError`.
+        """
+        path, name = parse_place_and_name("oci-archive", text)
+        return cls(path=path, name=name)
+
+    def open(self, *, default_reference: str) -> OciArchiveWriter:  # noqa: ARG002 - see below
+        """Begin a delivery; as with skopeo, an image that got no name here stays without.
+
+        Raises `DestinationError`.
+        """
+        with failing_at(self.path):
+            return OciArchiveWriter(self, FileOutput.begin(self.path))
+
+
+class OciArchiveWriter(Delivery):
+    """One delivery."""
+
+    def __init__(self, archive: OciArchive, output: FileOutput) -> None:
+        self._archive = archive
+        self._output = output
+        self._blobs: set[BlobDigest] = set()
+        self._layer_at = 0
+
+    def begin_layer(self, size_bytes: int) -> BlobSink:
+        """Begin the next layer.
+
+        Raises `DestinationError`.
+        """
+        with failing_at(self._archive.path):
+            self._layer_at = self._output.file.tell()
+            # All digests are of one length, so a header is as long with one as with another.
+            write_all(self._output.file, _blob_header(BlobDigest.of(b""), size_bytes))
+        return BlobSink(
+            self._output.file, size_bytes, place=self._archive.path, finished=self._finish_layer
+        )
+
+    def _finish_layer(self, layer: PackedLayer) -> None:
+        file = self._output.file
+        digest, size_bytes = layer.descriptor.digest, layer.descriptor.size_bytes
+        if digest in self._blobs:
+            # A name may stand in an archive once.
+            file.seek(self._layer_at)
+            file.truncate()
+            return
+        self._blobs.add(digest)
+        write_all(file, padding(size_bytes))
+        file.seek(self._layer_at)
+        write_all(file, _blob_header(digest, size_bytes))
+        file.seek(0, os.SEEK_END)
+
+    def commit(self, image: Image) -> str:
+        """Write the end of the archive, return its digest reference.
+
+        Raises `DestinationError`.
+        """
+        index = new_index([index_entry(image, self._archive.name)])
+        with failing_at(self._archive.path):
+            self._write_member(_blob_name(image.config.digest), image.config_bytes)
+            self._write_member(_blob_name(image.digest), image.manifest_bytes)
+            self._write_member(LAYOUT_FILE, LAYOUT_BYTES)
+            self._write_member(INDEX_FILE, json_bytes(index))
+            write_all(self._output.file, END_OF_ARCHIVE)
+            self._output.publish()
+        name = "" if self._archive.name is None else f":{self._archive.name}"
+        return f"oci-archive:{self._archive.path}{name}@{image.digest}"
+
+    def _write_member(self, name: str, data: bytes) -> None:
+        write_all(self._output.file, file_header(name, len(data)) + data + padding(len(data)))
+
+    def close(self) -> None:
+        """Remove what was not committed."""
+        self._output.close()
+
+
+def _blob_name(digest: BlobDigest) -> str:
+    return f"{BLOBS_DIRECTORY}/{digest.hex}"
+
+
+def _blob_header(digest: BlobDigest, size_bytes: int) -> bytes:
+    return file_header(_blob_name(digest), size_bytes)
