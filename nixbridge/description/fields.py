@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any, Final, TypeVar
 
 from nixbridge.errors import InputError
@@ -23,7 +23,7 @@ _KINDS: Final[Mapping[type, str]] = MappingProxyType(
         int: "a whole number",
         list: "a list",
         str: "a string",
-        type(None): "null",
+        NoneType: "null",
     }
 )
 

@@ -16,7 +16,7 @@ from nixbridge.oci import MEDIA_TYPE_INDEX, MEDIA_TYPE_MANIFEST, Descriptor, jso
 LAYOUT_FILE: Final = "oci-layout"
 INDEX_FILE: Final = "index.json"
 BLOBS_DIRECTORY: Final = "blobs/sha256"
-LAYOUT_BYTES: Final = json_bytes({"imageLayoutVersion": "1.0.0"})
+LAYOUT_BYTES: Final = b'{"imageLayoutVersion":"1.0.0"}'
 
 # https://github.com/opencontainers/image-spec/blob/v1.1.0/annotations.md#pre-defined-annotation-keys
 REF_NAME: Final = "org.opencontainers.image.ref.name"
