@@ -1,0 +1,63 @@
+# A package set shaped like nixpkgs, made from Debian's packages.
+#
+#   import nix/debpkgs { }                        the set for trixie
+#   import nix/debpkgs { suite = "bookworm"; }    the set for bookworm
+#
+# This file only wires. README.md says which file does what, and how to fetch what a lock names.
+{
+  suite ? "trixie",
+  system ? builtins.currentSystem or "x86_64-linux",
+  overlays ? [ ],
+  # Taken because callers of nixpkgs pass it; nothing here can be configured.
+  config ? { },
+}:
+let
+  lib = import ./lib;
+  spec = builtins.fromTOML (builtins.readFile ./packages.toml);
+
+  suites = map (lib.removeSuffix ".json") (builtins.attrNames (builtins.readDir ./locks));
+  lock =
+    if !builtins.elem suite suites then
+      throw "debpkgs: there is no suite `${suite}`; there are: ${lib.concatStringsSep ", " suites}"
+    else
+      lib.importJSON (./locks + "/${suite}.json");
+
+  checkedSystem =
+    if system == lock.system then
+      system
+    else
+      throw "debpkgs: nothing is locked for `${system}`; the suites are for ${lock.system} only";
+
+  # What the set is before anybody's overlays; each layer sees the finished set as `final`.
+  layers = [
+    (final: _: {
+      inherit config lib overlays;
+      system = checkedSystem;
+      # Not ./. itself: this folder may hold what an editor or Python left there.
+      path = builtins.path {
+        name = "debpkgs";
+        path = ./.;
+        filter =
+          path: _:
+          !builtins.elem (baseNameOf path) [
+            "__pycache__"
+            ".mypy_cache"
+            ".ruff_cache"
+          ];
+      };
+      extend = overlay: build (overlays ++ [ overlay ]);
+      appendOverlays = more: build (overlays ++ more);
+      callPackage = lib.callPackageWith final;
+      callPackages = lib.callPackagesWith final;
+      newScope = scope: lib.callPackageWith (final // scope);
+      pkgs = final;
+    })
+    (import ./units.nix { inherit lib lock spec; })
+    (import ./build-support.nix { inherit lib; })
+    (import ./names.nix { inherit lib lock spec; })
+    (import ./python.nix { inherit lib spec; })
+  ];
+
+  build = overlays: lib.fix (lib.extends (lib.composeManyExtensions (layers ++ overlays)) (_: { }));
+in
+build overlays
