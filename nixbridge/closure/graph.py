@@ -49,17 +49,19 @@ class ClosureGraph:
         return graph
 
     def _refuse_cycles(self) -> None:
-        sorter = TopologicalSorter(
+        try:
+            self._sorter().prepare()
+        except CycleError as error:
+            cycle = " → ".join(f"`{path.base_name}`" for path in error.args[1])
+            raise PlanError(f"the closure has a cycle of references: {cycle}") from error
+
+    def _sorter(self) -> TopologicalSorter[StorePath]:
+        return TopologicalSorter(
             {
                 path: [reference for reference in info.references if reference != path]
                 for path, info in self.infos.items()
             }
         )
-        try:
-            sorter.prepare()
-        except CycleError as error:
-            cycle = " → ".join(f"`{path.base_name}`" for path in error.args[1])
-            raise PlanError(f"the closure has a cycle of references: {cycle}") from error
 
     def __len__(self) -> int:
         return len(self.infos)
@@ -92,6 +94,10 @@ class ClosureGraph:
         return ClosureGraph(
             MappingProxyType({path: info for path, info in self.infos.items() if path in reached})
         )
+
+    def references_first(self) -> tuple[StorePath, ...]:
+        """Return all paths, each after those that it refers to."""
+        return tuple(self._sorter().static_order())
 
     @property
     def closure_size_bytes(self) -> int:

@@ -3,5 +3,16 @@
 from __future__ import annotations
 
 from nixbridge.layering.plan import LayerPlan, PlannedLayer, PlannedPath
+from nixbridge.layering.planner import plan_layers
+from nixbridge.layering.strategy import PathGroup, Strategy, find_strategy, strategy_entry_points
 
-__all__ = ["LayerPlan", "PlannedLayer", "PlannedPath"]
+__all__ = [
+    "LayerPlan",
+    "PathGroup",
+    "PlannedLayer",
+    "PlannedPath",
+    "Strategy",
+    "find_strategy",
+    "plan_layers",
+    "strategy_entry_points",
+]

@@ -1,0 +1,154 @@
+"""`plan_layers`: from an image description to the plan of its layers.
+
+Decides what is to be placed in each layer; how it is grouped is the strategy's. No path that an
+earlier layer holds with the same options comes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from nixbridge.closure import ClosureGraph, StorePath
+from nixbridge.description import ImageDescription, LayerDescription
+from nixbridge.errors import PlanError
+from nixbridge.layering.plan import LayerPlan, PlannedLayer, PlannedPath
+from nixbridge.layering.strategy import PathGroup, Strategy, find_strategy
+
+_MOST_NAMES: Final = 4
+
+
+def plan_layers(
+    description: ImageDescription, *, strategy_of: Callable[[str], Strategy] = find_strategy
+) -> LayerPlan:
+    """Plan the layers of an image, from bottom to top; those without a path are left out.
+
+    Raises `PlanError`: a layer is asked for what is not in its closure, or a strategy made a plan
+    that is not one. Raises `InputError`: a strategy does not exist.
+    """
+    layers: list[PlannedLayer] = []
+    placed: set[PlannedPath] = set()
+    for layer in description.layers:
+        closure = description.closure.closure_of((*layer.roots, *layer.copy_to_root))
+        wanted = _wanted_paths(layer, closure)
+        new = {
+            path: kept
+            for path, planned in wanted.items()
+            if (kept := tuple(one for one in planned if one not in placed))
+        }
+        if not new:
+            continue
+        groups = strategy_of(layer.strategy)(
+            _without(closure, layer.ignore), new.keys(), layer.max_layers
+        )
+        _check(layer, groups, new)
+        for group in groups:
+            paths = tuple(planned for path in sorted(group.paths) for planned in new[path])
+            reason = _reason(layer, group, paths, is_only=len(groups) == 1)
+            layers.append(PlannedLayer(paths=paths, reason=reason, history=layer.history))
+            placed.update(paths)
+    return LayerPlan(layers=tuple(layers))
+
+
+def _wanted_paths(
+    layer: LayerDescription, closure: ClosureGraph
+) -> dict[StorePath, tuple[PlannedPath, ...]]:
+    """Return all that belongs into the layer: each path of its closure, in one or two ways."""
+    for perm in layer.perms:
+        if perm.path not in closure:
+            # nix2container ignores such a perm. Files that keep another mode than the one asked
+            # for are no detail (think of a secret), so we do not.
+            raise PlanError(
+                f"perms are given for `{perm.path}`, which is not in the closure of the layer",
+                hint="name a path of `deps` or `copyToRoot`, or of their closures",
+            )
+    referred_to = {
+        reference
+        for info in _without(closure, layer.ignore)
+        for reference in info.references
+        if reference != info.path
+    }
+    wanted: dict[StorePath, tuple[PlannedPath, ...]] = {}
+    for info in closure:
+        if info.path in layer.ignore:
+            continue
+        perms = tuple(perm for perm in layer.perms if perm.path == info.path)
+        plain = PlannedPath(info=info, perms=perms)
+        if info.path not in layer.copy_to_root:
+            wanted[info.path] = (plain,)
+            continue
+        at_root = PlannedPath(info=info, copy_to_root=True, perms=perms)
+        # nix2container puts a path that is copied to the root nowhere else, so that the image's
+        # store is open where another path refers to it. The perms are meant for the files at the
+        # root: with them the path in the store would not be what Nix knows of it.
+        is_needed = info.path in referred_to or info.path in layer.roots
+        wanted[info.path] = (replace(plain, perms=()), at_root) if is_needed else (at_root,)
+    return wanted
+
+
+def _without(closure: ClosureGraph, ignore: tuple[StorePath, ...]) -> ClosureGraph:
+    """Return the closure as strategies see it: without the ignored paths and references to them."""
+    if not ignore:
+        return closure
+    return ClosureGraph.of(
+        replace(
+            info,
+            references=tuple(path for path in info.references if path not in ignore),
+        )
+        for info in closure
+        if info.path not in ignore
+    )
+
+
+def _check(
+    layer: LayerDescription,
+    groups: tuple[PathGroup, ...],
+    candidates: Mapping[StorePath, object],
+) -> None:
+    def refuse(what: str) -> PlanError:
+        return PlanError(f"the strategy `{layer.strategy}` made a wrong plan: {what}")
+
+    seen: set[StorePath] = set()
+    for group in groups:
+        if not group.paths:
+            raise refuse("a layer is empty")
+        for path in group.paths:
+            if path not in candidates:
+                raise refuse(f"`{path}` was not to be placed")
+            if path in seen:
+                raise refuse(f"`{path}` is placed twice")
+            seen.add(path)
+    for path in candidates:
+        if path not in seen:
+            raise refuse(f"`{path}` is not placed")
+    if 1 <= layer.max_layers < len(groups):
+        raise refuse(f"{len(groups)} layers, where {layer.max_layers} are allowed")
+
+
+def _reason(
+    layer: LayerDescription, group: PathGroup, paths: tuple[PlannedPath, ...], *, is_only: bool
+) -> str:
+    reason = _own_words(layer) if is_only else group.reason
+    at_root = [path.info.path for path in paths if path.copy_to_root]
+    if not at_root:
+        return reason
+    files = f"files at / from {_names(at_root)}"
+    return files if len(at_root) == len(paths) else f"{reason}; {files}"
+
+
+def _own_words(layer: LayerDescription) -> str:
+    """Say what the user asked for; of a layer that holds it all the strategy knows less."""
+    roots = [path for path in layer.roots if path not in layer.ignore]
+    if roots:
+        return f"explicit: {_names(roots)} and {'its' if len(roots) == 1 else 'their'} closure"
+    if layer.copy_to_root:
+        return "what the files at / refer to"
+    return f"what {_names(layer.roots)} refers to"
+
+
+def _names(paths: Iterable[StorePath]) -> str:
+    names = [path.name for path in paths]
+    if len(names) > _MOST_NAMES:
+        names = [*names[: _MOST_NAMES - 1], f"{len(names) - _MOST_NAMES + 1} more"]
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -1,0 +1,194 @@
+"""The headers of a tar, byte for byte as Go's `archive/tar` writes them.
+
+Pure functions from facts to bytes; what is in a tar is `tree.py`, writing one is `tar.py`. USTAR is
+used where it can hold the facts, else a PAX extended header stands before. Layers must have the
+bytes that nix2container makes, so where the formats leave a choice it is Go's, and comments say so.
+All times are 1 s after the epoch, all sizes are bytes.
+
+https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html#tag_20_92_13
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
+
+BLOCK_BYTES: Final = 512
+END_OF_ARCHIVE: Final = bytes(2 * BLOCK_BYTES)
+
+Kind = Literal[b"0", b"2", b"5"]
+REGULAR: Final = b"0"
+SYMLINK: Final = b"2"
+DIRECTORY: Final = b"5"
+
+_NAME_BYTES: Final = 100
+_PREFIX_BYTES: Final = 155
+_OWNER_NAME_BYTES: Final = 32
+# One digit of each field is left to the NUL that ends it.
+_OCTAL_SIZE_LIMIT: Final = 8**11
+_OCTAL_ID_LIMIT: Final = 8**7
+
+_LAST_ASCII: Final = 0x7F
+
+_MTIME: Final = b"00000000001\0"
+_CHECKSUM_OF_SPACES: Final = sum(b" " * 8)
+_MAGIC: Final = b"ustar\x0000"
+_NO_DEVICE: Final = b"0000000\0" * 2
+
+
+class Owner(NamedTuple):
+    """Who owns a file in the image."""
+
+    uid: int = 0
+    gid: int = 0
+    uname: str = "root"
+    gname: str = "root"
+
+
+ROOT: Final = Owner()
+
+
+class _Template(NamedTuple):
+    """What the headers of all files of one kind, mode and owner share."""
+
+    ids: bytes
+    owner_names: bytes
+    checksum: int
+    pax_records: tuple[tuple[bytes, bytes], ...]
+
+
+@lru_cache(maxsize=1024)
+def _template(kind: Kind, mode: int, owner: Owner) -> _Template:
+    records: list[tuple[bytes, bytes]] = []
+    ids = b"%07o\0" % mode
+    for key, number in ((b"uid", owner.uid), (b"gid", owner.gid)):
+        if not 0 <= number < _OCTAL_ID_LIMIT:
+            records.append((key, b"%d" % number))
+            number = 0  # noqa: PLW2901 - what does not fit is written as zero
+        ids += b"%07o\0" % number
+    owner_names = b""
+    for key, name in ((b"uname", owner.uname), (b"gname", owner.gname)):
+        text = name.encode("utf-8", "surrogateescape")
+        if len(text) > _OWNER_NAME_BYTES or not text.isascii():
+            records.append((key, text))
+        owner_names += _best_effort(text, _OWNER_NAME_BYTES).ljust(_OWNER_NAME_BYTES, b"\0")
+    constant = ids + _MTIME + kind + _MAGIC + owner_names + _NO_DEVICE
+    return _Template(ids, owner_names, sum(constant) + _CHECKSUM_OF_SPACES, tuple(records))
+
+
+def header(
+    name: bytes,
+    kind: Kind,
+    mode: int,
+    owner: Owner,
+    size_bytes: int = 0,
+    link_target: bytes = b"",
+) -> bytes:
+    """Return the header of one file, with its PAX extended header before it where one is needed."""
+    template = _template(kind, mode, owner)
+    prefix = b""
+    extended = b""
+    if (
+        len(name) > _NAME_BYTES
+        or len(link_target) > _NAME_BYTES
+        or size_bytes >= _OCTAL_SIZE_LIMIT
+        or template.pax_records
+        or not (name.isascii() and link_target.isascii())
+    ):
+        split = _split(name)
+        records = _pax_records(name, template, size_bytes, link_target)
+        if split is not None and [key for key, _ in records] == [b"path"]:
+            prefix, name = split
+        else:
+            extended = _extended_header(name, records)
+            name = _best_effort(name, _NAME_BYTES)
+            link_target = _best_effort(link_target, _NAME_BYTES)
+            size_bytes = size_bytes if size_bytes < _OCTAL_SIZE_LIMIT else 0
+    size = b"%011o\0" % size_bytes
+    # Summing only what varies is several times faster than summing 512 bytes.
+    checksum = template.checksum + sum(name) + sum(size) + sum(link_target) + sum(prefix)
+    return b"%b%b%b%b%b%06o\0 %b%b%b%b%b%b" % (
+        extended,
+        name.ljust(_NAME_BYTES, b"\0"),
+        template.ids,
+        size,
+        _MTIME,
+        checksum,
+        kind,
+        link_target.ljust(_NAME_BYTES, b"\0"),
+        _MAGIC,
+        template.owner_names,
+        _NO_DEVICE,
+        prefix.ljust(_PREFIX_BYTES + 12, b"\0"),
+    )
+
+
+def file_header(name: str, size_bytes: int) -> bytes:
+    """Return the header of a regular file of root's with mode 0644."""
+    return header(name.encode(), REGULAR, 0o644, ROOT, size_bytes)
+
+
+def padding(size_bytes: int) -> bytes:
+    """Return the zeros that fill the last block of a file of `size_bytes` bytes."""
+    return bytes(-size_bytes % BLOCK_BYTES)
+
+
+def _split(name: bytes) -> tuple[bytes, bytes] | None:
+    """Return the prefix and name that USTAR keeps `name` in, or None where it cannot.
+
+    Like Go, cut at the last slash that leaves a prefix of at most 155 bytes, nowhere else.
+    """
+    if len(name) <= _NAME_BYTES or not name.isascii():
+        return None
+    cut = name.rfind(b"/", 0, _PREFIX_BYTES + 1)
+    if cut <= 0 or not 0 < len(name) - cut - 1 <= _NAME_BYTES:
+        return None
+    return name[:cut], name[cut + 1 :]
+
+
+def _pax_records(
+    name: bytes, template: _Template, size_bytes: int, link_target: bytes
+) -> list[tuple[bytes, bytes]]:
+    """Return what plain fields cannot hold; like Go, with a name that could be split."""
+    records = list(template.pax_records)
+    for key, text in ((b"path", name), (b"linkpath", link_target)):
+        if len(text) > _NAME_BYTES or not text.isascii():
+            records.append((key, text))
+    if size_bytes >= _OCTAL_SIZE_LIMIT:
+        records.append((b"size", b"%d" % size_bytes))
+    return sorted(records)
+
+
+def _extended_header(name: bytes, records: list[tuple[bytes, bytes]]) -> bytes:
+    data = b"".join(_pax_record(key, value) for key, value in records)
+    directory, slash, base_name = name.rpartition(b"/")
+    alias = directory + slash + b"PaxHeaders.0/" + base_name
+    alias = _only_ascii(alias)[:_NAME_BYTES].rstrip(b"/")
+    # Unlike all other headers, Go leaves times, owner names and devices of this one empty.
+    before = alias.ljust(_NAME_BYTES, b"\0") + b"0000000\0" * 3 + b"%011o\0" % len(data)
+    before += b"00000000000\0"
+    after = b"x" + bytes(_NAME_BYTES) + _MAGIC
+    checksum = sum(before) + sum(after) + _CHECKSUM_OF_SPACES
+    block = (before + b"%06o\0 " % checksum + after).ljust(BLOCK_BYTES, b"\0")
+    return block + data + padding(len(data))
+
+
+def _pax_record(key: bytes, value: bytes) -> bytes:
+    # The length at the front counts its own digits.
+    rest = b" %b=%b\n" % (key, value)
+    length = len(rest) + len(b"%d" % len(rest))
+    length = len(rest) + len(b"%d" % length)
+    return b"%d%b" % (length, rest)
+
+
+def _best_effort(text: bytes, width_bytes: int) -> bytes:
+    """Return what a plain field shows of a text that stands in a PAX record.
+
+    Like Go, never end in a slash by cutting: some readers take such a file for a directory.
+    """
+    text = _only_ascii(text)
+    return text if len(text) <= width_bytes else text[:width_bytes].removesuffix(b"/")
+
+
+def _only_ascii(text: bytes) -> bytes:
+    return text if text.isascii() else bytes(byte for byte in text if byte <= _LAST_ASCII)

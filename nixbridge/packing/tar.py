@@ -1,0 +1,205 @@
+"""Write a `LayerTree` as a tar, and hash it on the way.
+
+What is in the tar is decided in `tree.py`, the headers are `header.py`. Memory does not grow with
+the files: bytes are gathered in a few buffers of 1 MiB that are used in turn. While one is hashed
+in a thread (`hashlib` lets go of the interpreter's lock) and given to the sink, the next is filled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import MappingProxyType
+from typing import Final
+
+from nixbridge.closure import StorePath, StoreRoot
+from nixbridge.errors import PackError
+from nixbridge.layering import PlannedLayer
+from nixbridge.oci import MEDIA_TYPE_LAYER_TAR, BlobDigest, Descriptor, DiffId
+from nixbridge.packing.header import END_OF_ARCHIVE, REGULAR, padding
+from nixbridge.packing.packed_layer import PackedLayer, Sink
+from nixbridge.packing.tree import Entry, LayerTree, Origin, layer_tree, unreadable
+
+_BUFFER_BYTES: Final = 1 << 20
+_BUFFER_COUNT: Final = 4
+# Files up to this size are read with one call into an object of their own; larger ones straight
+# into a buffer, which costs more calls and saves the copy.
+_SMALL_FILE_BYTES: Final = 64 << 10
+
+
+def pack_layer(layer: PlannedLayer, store: StoreRoot, sink: Sink) -> PackedLayer:
+    """Write the tar of a planned layer to `sink`.
+
+    Raises `PackError` and `InputError`, as `layer_tree` and `write_tar` do.
+    """
+    return pack_tree(
+        layer_tree(layer, store),
+        sink,
+        paths=tuple(dict.fromkeys(path.info.path for path in layer.paths)),
+        reason=layer.reason,
+        history=layer.history,
+    )
+
+
+def pack_tree(
+    tree: LayerTree,
+    sink: Sink,
+    *,
+    paths: tuple[StorePath, ...] = (),
+    reason: str,
+    history: Mapping[str, str] = MappingProxyType({}),
+) -> PackedLayer:
+    """Write the tar of a tree to `sink`, and say of it what is given.
+
+    Raises `PackError`, as `write_tar` does.
+    """
+    size_bytes = tree.tar_size_bytes
+    diff_id = write_tar(tree, sink)
+    return PackedLayer(
+        descriptor=Descriptor(
+            media_type=MEDIA_TYPE_LAYER_TAR,
+            digest=BlobDigest.from_hex(diff_id.hex),
+            size_bytes=size_bytes,
+        ),
+        diff_id=diff_id,
+        tar_size_bytes=size_bytes,
+        paths=paths,
+        reason=reason,
+        history=history,
+    )
+
+
+def write_tar(tree: LayerTree, sink: Sink) -> DiffId:
+    """Write the tar to `sink`, `tree.tar_size_bytes` bytes of it, and return its digest.
+
+    Raises `PackError`: a file is unreadable, or has not the size it had when the tree was made.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="hash") as thread:
+        stream = _Stream(sink, thread)
+        for entry in tree.entries():
+            stream.append(entry.header())
+            if entry.kind == REGULAR:
+                _append_contents(stream, entry)
+        stream.append(END_OF_ARCHIVE)
+        return stream.finish()
+
+
+class _Stream:
+    """Bytes on their way to a hash and a sink."""
+
+    def __init__(self, sink: Sink, thread: ThreadPoolExecutor) -> None:
+        self._sink = sink
+        self._thread = thread
+        self._hash = hashlib.sha256()
+        self._buffers = [memoryview(bytearray(_BUFFER_BYTES)) for _ in range(_BUFFER_COUNT)]
+        # What still has to happen before the buffer of the same number may be used again.
+        self._hashing: list[Future[None] | None] = [None] * _BUFFER_COUNT
+        self._number = 0
+        self._filled_bytes = 0
+
+    def append(self, data: bytes) -> None:
+        """Take all of `data`."""
+        begin = self._filled_bytes
+        end = begin + len(data)
+        if end < _BUFFER_BYTES:
+            self._buffers[self._number][begin:end] = data
+            self._filled_bytes = end
+            return
+        rest = memoryview(data)
+        while rest:
+            free = self.free()
+            count = min(len(free), len(rest))
+            free[:count] = rest[:count]
+            self.advance(count)
+            rest = rest[count:]
+
+    def free(self) -> memoryview:
+        """Return the part of the buffer that may be filled next; tell `advance` how far it was."""
+        return self._buffers[self._number][self._filled_bytes :]
+
+    def advance(self, count_bytes: int) -> None:
+        """Take what was put into `free()`."""
+        self._filled_bytes += count_bytes
+        if self._filled_bytes == _BUFFER_BYTES:
+            self._flush()
+
+    def finish(self) -> DiffId:
+        """Pass on what is left, and return the digest of everything."""
+        self._flush()
+        for hashing in self._hashing:
+            if hashing is not None:
+                hashing.result()
+        return DiffId.from_hex(self._hash.hexdigest())
+
+    def _flush(self) -> None:
+        full = self._buffers[self._number][: self._filled_bytes]
+        self._hashing[self._number] = self._thread.submit(self._hash.update, full)
+        self._sink.write(full)
+        self._number = (self._number + 1) % _BUFFER_COUNT
+        self._filled_bytes = 0
+        hashing = self._hashing[self._number]
+        if hashing is not None:
+            hashing.result()
+
+
+def _append_contents(stream: _Stream, entry: Entry) -> None:
+    if entry.origin is None:
+        stream.append(entry.data or b"")
+    elif entry.size_bytes <= _SMALL_FILE_BYTES:
+        stream.append(_read_small_file(entry, entry.origin))
+    else:
+        _append_large_file(stream, entry, entry.origin)
+    stream.append(padding(entry.size_bytes))
+
+
+# Only the reading stands inside `try`: an error of the sink is not the file's.
+
+
+def _read_small_file(entry: Entry, origin: Origin) -> bytes:
+    try:
+        descriptor = os.open(origin.place_of(entry.name), os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            # One byte more than there should be, to see a file that has grown.
+            data = os.read(descriptor, entry.size_bytes + 1)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise unreadable(entry, error) from error
+    if len(data) != entry.size_bytes:
+        raise _changed(entry)
+    return data
+
+
+def _append_large_file(stream: _Stream, entry: Entry, origin: Origin) -> None:
+    try:
+        file = io.FileIO(os.open(origin.place_of(entry.name), os.O_RDONLY | os.O_NOFOLLOW))
+    except OSError as error:
+        raise unreadable(entry, error) from error
+    with file:
+        left_bytes = entry.size_bytes
+        while left_bytes:
+            count = _read_into(file, stream.free()[:left_bytes], entry)
+            if count == 0:
+                raise _changed(entry)
+            stream.advance(count)
+            left_bytes -= count
+        if _read_into(file, memoryview(bytearray(1)), entry):
+            raise _changed(entry)
+
+
+def _read_into(file: io.FileIO, buffer: memoryview, entry: Entry) -> int:
+    try:
+        return file.readinto(buffer)
+    except OSError as error:
+        raise unreadable(entry, error) from error
+
+
+def _changed(entry: Entry) -> PackError:
+    return PackError(
+        f"{entry.describe_origin()} changed while it was packed: "
+        f"it should have {entry.size_bytes} bytes",
+        hint="a store path never changes; check it with `nix store verify`",
+    )
