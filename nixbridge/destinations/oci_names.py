@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from nixbridge.errors import InputError
 from nixbridge.image import Image
-from nixbridge.oci import MEDIA_TYPE_INDEX, MEDIA_TYPE_MANIFEST, Descriptor, json_bytes
+from nixbridge.oci import MEDIA_TYPE_INDEX, MEDIA_TYPE_MANIFEST, Descriptor
 
 LAYOUT_FILE: Final = "oci-layout"
 INDEX_FILE: Final = "index.json"
