@@ -20,7 +20,9 @@ _MOST_REPETITIONS: Final = 1000
 _Ranges = tuple[tuple[int, int], ...]
 
 
-# Ranges of characters, each as its first and its last. Python's own \d, \s, \w know all of Unicode, Go's only ASCII; and Go's \s has no \v.
+# Ranges of characters, each as its first and its last.
+
+# Python's own \d, \s, \w know all of Unicode, Go's only ASCII; and Go's \s has no \v.
 _PERL_CLASSES: Final = {
     "d": "09",
     "s": "\t\n\f\r  ",

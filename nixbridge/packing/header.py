@@ -31,7 +31,7 @@ _OCTAL_ID_LIMIT: Final = 8**7
 _LAST_ASCII: Final = 0x7F
 
 _MTIME: Final = b"00000000001\0"
-_CHECKSUM_OF_SPACES: Final = sum(b" " * 8)
+_CHECKSUM_OF_SPACES: Final = 8 * ord(" ")
 _MAGIC: Final = b"ustar\x0000"
 _NO_DEVICE: Final = b"0000000\0" * 2
 
