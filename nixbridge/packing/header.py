@@ -37,15 +37,12 @@ _NO_DEVICE: Final = b"0000000\0" * 2
 
 
 class Owner(NamedTuple):
-    """Who owns a file in the image."""
+    """Who owns a file in the image: root, if nothing is said."""
 
     uid: int = 0
     gid: int = 0
     uname: str = "root"
     gname: str = "root"
-
-
-ROOT: Final = Owner()
 
 
 class _Template(NamedTuple):
@@ -125,7 +122,7 @@ def header(
 
 def file_header(name: str, size_bytes: int) -> bytes:
     """Return the header of a regular file of root's with mode 0644."""
-    return header(name.encode(), REGULAR, 0o644, ROOT, size_bytes)
+    return header(name.encode(), REGULAR, 0o644, Owner(), size_bytes)
 
 
 def padding(size_bytes: int) -> bytes:

@@ -23,7 +23,6 @@ from nixbridge.packing.header import (
     DIRECTORY,
     END_OF_ARCHIVE,
     REGULAR,
-    ROOT,
     SYMLINK,
     Kind,
     Owner,
@@ -107,7 +106,7 @@ class LayerTree:
             for entry in self._entries.values()
         )
 
-    def add_directory(self, path: str, *, mode: int = 0o755, owner: Owner = ROOT) -> None:
+    def add_directory(self, path: str, *, mode: int = 0o755, owner: Owner = Owner()) -> None:
         """Add a directory.
 
         Raises `PackError`: there is something else of this name.
@@ -115,7 +114,7 @@ class LayerTree:
         self._put(Entry(_name(path), DIRECTORY, mode, owner))
 
     def add_file_bytes(
-        self, path: str, data: bytes, *, mode: int = 0o644, owner: Owner = ROOT
+        self, path: str, data: bytes, *, mode: int = 0o644, owner: Owner = Owner()
     ) -> None:
         """Add a regular file that consists of `data`.
 
@@ -124,7 +123,7 @@ class LayerTree:
         self._put(Entry(_name(path), REGULAR, mode, owner, len(data), data=data))
 
     def add_symlink(
-        self, path: str, target: str, *, mode: int = 0o777, owner: Owner = ROOT
+        self, path: str, target: str, *, mode: int = 0o777, owner: Owner = Owner()
     ) -> None:
         """Add a symlink.
 
@@ -176,7 +175,7 @@ class LayerTree:
         if parent is not None:
             known_parent = self._entries.get(parent)
             if known_parent is None:
-                self._put(Entry(parent, DIRECTORY, 0o755, ROOT, is_implied=True))
+                self._put(Entry(parent, DIRECTORY, 0o755, Owner(), is_implied=True))
             elif known_parent.kind != DIRECTORY:
                 raise PackError(
                     f"`{_text(parent)}` would be {_KIND_WORDS[known_parent.kind]} from "
@@ -239,7 +238,7 @@ def _entry(name: bytes, status: os.stat_result, origin: Origin, rules: PermRules
         raise PackError(
             f"`{_text(origin.store_name_of(name))}` is neither a file, a directory nor a symlink"
         )
-    owner = ROOT
+    owner = Owner()
     if rules is not None:
         mode, owner = rules.apply(origin.store_name_of(name), mode, owner)
     return Entry(name, kind, mode, owner, size_bytes, link_target, origin)
