@@ -40,7 +40,6 @@ _DEPENDENCY_FAILED: Final = re.compile(
 _EXIT_CODE: Final = re.compile(r"failed with exit code (\d+)")
 _SIGNAL: Final = re.compile(r"failed due to signal (.+)")
 _OWN_LOG: Final = re.compile(r"^\s*> ?(.*)$", re.MULTILINE)
-_CONTINUATION: Final = re.compile(r"\s|$")
 _NOISE: Final = re.compile(r"\(use '--show-trace' .*\)|For full logs, run.*")
 
 # What nix says, and what the user can do about it. `{…}` are the groups of the pattern.
@@ -90,7 +89,9 @@ class _LastWords:
     """What of a run's stderr explains its end."""
 
     errors: list[str] = field(default_factory=list)
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
+    # What is not in nix's log format, if that is in use: words of a child, such as git.
+    foreign: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
+    said: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
     logs: dict[str, deque[str]] = field(default_factory=dict)
     was_realising: bool = False
 
@@ -105,28 +106,24 @@ def explain_failure(completed: Completed, *, subject: str, verb: str, repeat: st
     again = f"repeat it with `{repeat}`"
     if verb == "building" and not words.was_realising:
         verb = "evaluating"
-    if completed.status < 0:
-        return NixError(
-            f"{verb} {subject} failed: nix was killed by {_signal_name(-completed.status)}",
-            details="\n".join(words.lines) or None,
-            hint=again,
-        )
     builds = [match for text in words.errors if (match := _BUILDER_FAILED.match(text))]
     if builds:
         return _build_failure(builds, words, subject=subject, again=again)
-    if not words.errors:
+    causes = [text for text in words.errors if not _DEPENDENCY_FAILED.match(text)]
+    if not causes or completed.status < 0:
+        how = f"exited with {completed.status}"
+        if completed.status < 0:
+            how = f"was killed by {_signal_name(-completed.status)}"
         return NixError(
-            f"{verb} {subject} failed: nix exited with {completed.status} and gave no reason",
-            details="\n".join(words.lines) or None,
+            f"{verb} {subject} failed: nix {how}",
+            details="\n".join(words.said) or None,
             hint=again,
         )
-    causes = [text for text in words.errors if not _DEPENDENCY_FAILED.match(text)]
-    text = (causes or words.errors)[-1]
-    remedy = _remedy(text)
-    headline, details = _split(text)
+    headline, details = _split(causes[-1])
+    remedy = _remedy(headline)
     return NixError(
         f"{verb} {subject} failed: {headline}",
-        details=details,
+        details="\n".join([*words.foreign, *details]) or None,
         hint=f"{remedy}; {again}" if remedy is not None else again,
     )
 
@@ -156,30 +153,32 @@ def _build_failure(
 def _read(stderr: str) -> _LastWords:
     words = _LastWords()
     log = NixLog()
-    plain: list[str] | None = None  # the lines of an error in nix's plain log format
-    for line in stderr.splitlines():
+    plain: list[list[str]] = []  # the errors in nix's plain log format, as lines
+    is_in_error = False
+    for line in stderr.split("\n"):
         match log.read(line):
             case ErrorReported(text):
                 words.errors.append(_tidy(text))
-                plain = None
             case RealiseStarted() | BuildStarted():
                 words.was_realising = True
             case LogLine(derivation, text):
                 words.logs.setdefault(derivation, deque(maxlen=_LOG_LINES)).append(text)
             case Said(text):
-                words.lines.append(text)
+                words.said.append(text)
                 words.was_realising |= text.startswith("building '")
-                if text.startswith("error:"):
-                    plain = [text.removeprefix("error:")]
-                    words.errors.append("")
-                elif plain is not None and _CONTINUATION.match(text):
-                    plain.append(text)
-                else:
-                    plain = None
-            case None if plain is not None and not line.strip():
-                plain.append("")
-        if plain is not None:
-            words.errors[-1] = _tidy("\n".join(plain))
+                if not line.startswith("@nix "):
+                    words.foreign.append(text)
+                    is_in_error = text.startswith("error:") or (is_in_error and text[:1] == " ")
+                    if text.startswith("error:"):
+                        plain.append([text.removeprefix("error:")])
+                    elif is_in_error:
+                        plain[-1].append(text)
+            case _:
+                pass
+    if not words.errors:
+        words.errors = [_tidy("\n".join(lines)) for lines in plain]
+        words.foreign.clear()
+    words.errors = [text for text in words.errors if text]
     return words
 
 
@@ -192,15 +191,17 @@ def _tidy(text: str) -> str:
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
-def _split(text: str) -> tuple[str, str | None]:
-    """Return the line of an error that says what is wrong, and what else there is to show.
+def _split(text: str) -> tuple[str, list[str]]:
+    """Return the line of an error that says what is wrong, and the lines that there are besides.
 
     In a trace that line is the last of those that begin with `error:`, and all is shown.
     """
-    first, _, rest = text.partition("\n")
-    causes = [line.removeprefix("error:") for line in rest.splitlines() if line[:6] == "error:"]
-    headline = (causes[-1] if causes else first).strip().rstrip(".:")
-    return headline, (text.strip() if causes else rest) or None
+    lines = text.splitlines()
+    causes = [line.removeprefix("error:") for line in lines if line.startswith("error:")]
+    headline = (causes[-1] if causes else lines[0]).strip().rstrip(".:")
+    if headline.startswith("Cannot build ") and len(lines) > 1:  # 2.34; the reason is below
+        headline = f"{headline[0].lower()}{headline[1:]}: {lines.pop(1).removeprefix('Reason: ')}"
+    return headline.rstrip("."), lines[0 if causes else 1 :]
 
 
 def _remedy(text: str) -> str | None:
