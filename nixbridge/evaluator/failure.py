@@ -57,10 +57,8 @@ _REMEDIES: Final = (
         "see what it provides with `nix flake show {flake}`",
     ),
     (
-        re.compile(
-            r"(?:-source|\.git)/\S+'? ?(?:does not exist|: No such file)|-source/flake\.nix"
-        ),
-        "a flake in a git repository has only the files that git tracks: `git add` what is new",
+        re.compile(r"-source/(?P<file>\S+)'(?: does not exist|: No such file)"),
+        "is `{file}` in the flake? in a git repository it must be tracked: `git add {file}`",
     ),
     (
         re.compile(r"function that has an argument without a value \('(?P<name>[^']+)'\)"),

@@ -81,10 +81,10 @@ error: building `.#app` failed: writing to file: No space left on device
         (
             "fatal: '/nonexistent' does not appear to be a git repository\n"
             '@nix {"action":"msg","level":1,"msg":"warning: Git tree is dirty"}\n'
-            '@nix {"action":"msg","level":0,"msg":"error: program \'git\' failed with exit code 128"}\n'
+            '@nix {"action":"msg","level":0,"msg":"error: program git failed with exit code 1"}\n'
         ),
         """\
-error: evaluating `.#app` failed: program 'git' failed with exit code 128
+error: evaluating `.#app` failed: program git failed with exit code 1
   fatal: '/nonexistent' does not appear to be a git repository
   hint: repeat it with `nix build .#app`
 """,
@@ -99,8 +99,8 @@ error: building `.#app` failed: builder for shop-1.0 was killed by signal 9 (Kil
     ),
     "a builder that made nothing": (
         (
-            f"building '{DRV}'...\nerror: builder for '{DRV}' failed to produce output path for output"
-            " 'out' at '/nix/store/x'\n"
+            f"building '{DRV}'...\nerror: builder for '{DRV}' failed to produce output path for "
+            "output 'out' at '/nix/store/x'\n"
         ),
         """\
 error: building `.#app` failed: builder for shop-1.0 failed to produce output path for output \
