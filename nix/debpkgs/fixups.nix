@@ -89,13 +89,14 @@ lib.mapAttrs (_: _: { fixup = pythonPackage; }) (
 
   gitMinimal.fixup = git;
 
-  # libc opens libgcc_s (pthread_cancel) and libnss_* when it wants them: let it look beside itself.
-  # The loader and the rest are right as they are.
+  # libc opens libgcc_s (pthread_cancel) and libnss_* when it wants them: let it and its siblings look
+  # beside themselves. The loader must stay as it is; modules of gconv come when libc is there.
   glibc = {
     patchElf = false;
     fixup = ''
-      for library in libc.so.6 libgcc_s.so.1; do
-        patchelf --set-rpath "$out/lib/x86_64-linux-gnu" --no-default-lib lib/x86_64-linux-gnu/$library
+      for library in lib/x86_64-linux-gnu/lib*.so*; do
+        [ -L "$library" ] ||
+          patchelf --set-rpath "$out/lib/x86_64-linux-gnu" --no-default-lib "$library"
       done
     '';
   };
@@ -156,10 +157,6 @@ lib.mapAttrs (_: _: { fixup = pythonPackage; }) (
 
   openssh.fixup = ''
     for program in bin/scp bin/sftp; do replace_string $program /usr/bin/ssh ssh; done
-  '';
-
-  openssl.fixup = ''
-    rm -f lib/ssl/private lib/ssl/certs lib/ssl/cert.pem
   '';
 
   perl.fixup = ''

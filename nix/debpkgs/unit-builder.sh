@@ -47,12 +47,15 @@ read_links() {
       print flat($1) "\t" flat($2 ~ /^\// ? $2 : directory "/" $2) "\t" $2 }'
 }
 
+# Where /bin/x is a link to /usr/bin/x, the link would replace what it points to: the file stays.
 merge() { # merge FROM INTO: move the contents of a directory, going into directories both have
   mkdir -p "$2"
   local entry
   for entry in "$1"/* "$1"/.[!.]*; do
     if [ -d "$entry" ] && [ ! -L "$entry" ] && [ -d "$2/${entry##*/}" ]; then
       (merge "$entry" "$2/${entry##*/}")
+    elif [ -L "$entry" ] && [ -e "$2/${entry##*/}" ]; then
+      rm "$entry"
     elif [ -e "$entry" ] || [ -L "$entry" ]; then
       mv "$entry" "$2/${entry##*/}"
     fi

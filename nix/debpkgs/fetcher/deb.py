@@ -100,7 +100,10 @@ def read_package(path: Path) -> dict[str, Entry]:
             for member in archive:
                 name = flatten(member.name)
                 entry = _read_member(archive, member)
-                if name is not None and entry is not None:
+                if name is None or entry is None:
+                    continue
+                # /bin/x may be a link to /usr/bin/x: one place here, and the file is what counts.
+                if entry.link is None or name not in entries:
                     entries[name] = entry
     if unpack.returncode != 0:
         raise DebpkgsError(f"`dpkg-deb` cannot read `{path}`")

@@ -69,8 +69,9 @@ def find_units(
     declared = _declared(spec, packages, members)
 
     needs: dict[str, tuple[str, ...]] = {}
+    lacks: dict[str, tuple[str, ...]] = {}
     for unit, own in files.items():
-        found = providers.needs_of(own, prefer=declared[unit])
+        found, lacks[unit] = providers.needs_of(own, prefer=declared[unit])
         extra = [name for name in spec.rule(unit).needs if name in members]
         needs[unit] = tuple(sorted({*found, *extra} - {unit}))
     _refuse_cycles(needs)
@@ -82,6 +83,12 @@ def find_units(
         for unit in members
     }
     reached = _reach(roots, {u: (*needs[u], *requires[u]) for u in members})
+    lacking = [f"{unit}: {what}" for unit in sorted(reached) for what in lacks[unit]]
+    if lacking:
+        raise DebpkgsError(
+            "\n  ".join(["libraries that no package has:", *lacking]),
+            hint="add the package, or remove the files, in packages.toml",
+        )
     return {
         unit: Unit(
             name=unit,
@@ -189,19 +196,25 @@ class _Providers:
                 paths[path].append(unit)
         return cls(libraries=libraries, private_libraries=private_libraries, paths=paths)
 
-    def needs_of(self, files: Mapping[str, Entry], prefer: set[str]) -> set[str]:
-        """Return the units that have what these files need and have not themselves."""
+    def needs_of(
+        self, files: Mapping[str, Entry], prefer: set[str]
+    ) -> tuple[set[str], tuple[str, ...]]:
+        """Return the units that have what these files need, and the libraries nobody has."""
         own_names = {posixpath.basename(path) for path in files}
         needs: set[str] = set()
+        lacks: set[str] = set()
 
-        def take(candidates: Sequence[str] | None) -> None:
+        def take(candidates: Sequence[str] | None) -> bool:
             if candidates:
                 needs.add(next((c for c in candidates if c in prefer), candidates[0]))
+            return bool(candidates)
 
-        for entry in files.values():
+        for path, entry in files.items():
             for library in entry.needed:
-                if library not in own_names:
-                    take(self.libraries.get(library) or self.private_libraries.get(library))
+                if library in own_names:
+                    continue
+                if not take(self.libraries.get(library) or self.private_libraries.get(library)):
+                    lacks.add(f"{path} needs {library}")
             if entry.is_program:
                 take(self.libraries.get("ld-linux-x86-64.so.2"))
             if entry.interpreter and f"bin/{entry.interpreter}" not in files:
@@ -209,7 +222,7 @@ class _Providers:
             if entry.link is not None and entry.link not in files:
                 is_directory = any(path.startswith(entry.link + "/") for path in files)
                 take(None if is_directory else self.paths.get(entry.link))
-        return needs
+        return needs, tuple(sorted(lacks))
 
 
 def _reach(roots: Iterable[str], edges: Mapping[str, Iterable[str]]) -> set[str]:
