@@ -10,9 +10,22 @@ import json
 import sys
 import time
 import traceback
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, assert_never
 
 from nixbridge.errors import NixbridgeError
+from nixbridge.evaluator.progress import (
+    BuildCounts,
+    BuildFinished,
+    BuildStarted,
+    ErrorReported,
+    LogLine,
+    NixEvent,
+    PhaseEntered,
+    RealiseStarted,
+    Said,
+    Transferred,
+    Working,
+)
 
 _ISSUES: Final = "https://github.com/nixbridge/nixbridge/issues"
 _PROGRESS_INTERVAL_SECONDS: Final = 0.1
@@ -77,6 +90,25 @@ class Console:
             print(text, end="", file=self._stderr, flush=True)
             self._progress_width = len(text)
             self._progress_at = now
+
+    def on_nix_event(self, event: NixEvent) -> None:
+        """Show what nix does: in place on a terminal, line by line with `-v`."""
+        match event:
+            case BuildCounts(done=done, expected=expected):
+                self.progress(f"  build     {done} of {expected} derivations")
+            case BuildStarted(derivation=derivation):
+                self.say(f"  building {derivation}", at=1)
+                self.progress(f"  build     {derivation}")
+            case LogLine(line=line):
+                self.say(f"    {line}", at=1)
+            case Transferred(text=text) | Working(text=text):
+                self.progress(f"  build     {text}")
+            case Said(text=text):
+                self.say(f"  nix: {text}")
+            case BuildFinished() | ErrorReported() | PhaseEntered() | RealiseStarted():
+                pass  # the first is in the counts, the second becomes an exception
+            case _:
+                assert_never(event)
 
     def _clear_progress(self) -> None:
         if self._progress_width:

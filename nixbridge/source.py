@@ -88,6 +88,8 @@ def parse_source(text: str, *, attribute: str | None = None) -> Source:
 
 
 def _parse(text: str, attribute: str | None) -> Source:
+    if not text:
+        raise InputError("the source is empty", hint=_KINDS)
     path = Path(text)
     if text.startswith(DEFAULT_STORE_DIR + "/"):
         return StorePathSource(path=StorePath.parse(text.rstrip("/")))

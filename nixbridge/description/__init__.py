@@ -9,6 +9,7 @@ from nixbridge.description.description import (
     NixDatabaseRequest,
     Perm,
 )
+from nixbridge.description.document import description_document
 from nixbridge.description.reader import is_description, parse_description, read_description
 from nixbridge.description.store_paths import describe_closure
 
@@ -19,6 +20,7 @@ __all__ = [
     "NixDatabaseRequest",
     "Perm",
     "describe_closure",
+    "description_document",
     "is_description",
     "parse_description",
     "read_description",

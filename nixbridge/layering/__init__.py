@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from nixbridge.layering.plan import LayerPlan, PlannedLayer, PlannedPath
+from nixbridge.layering.plan import NIX_DATABASE_REASON, LayerPlan, PlannedLayer, PlannedPath
 from nixbridge.layering.planner import plan_layers
 from nixbridge.layering.strategy import PathGroup, Strategy, find_strategy, strategy_entry_points
 
 __all__ = [
+    "NIX_DATABASE_REASON",
     "LayerPlan",
     "PathGroup",
     "PlannedLayer",

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from nixbridge.closure import PathInfo
-from nixbridge.description import Perm
+from nixbridge.description import NixDatabaseRequest, Perm
+
+NIX_DATABASE_REASON: Final = "the Nix database"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +44,10 @@ class PlannedLayer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerPlan:
-    """All layers of an image that hold store paths, from bottom to top."""
+    """All layers of an image that hold store paths, from bottom to top.
+
+    Where `nix_database` is asked for, a layer with the database of these paths lies on top.
+    """
 
     layers: tuple[PlannedLayer, ...]
+    nix_database: NixDatabaseRequest | None = None

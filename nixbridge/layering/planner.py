@@ -48,7 +48,7 @@ def plan_layers(
             reason = _reason(layer, group, paths, is_only=len(groups) == 1)
             layers.append(PlannedLayer(paths=paths, reason=reason, history=layer.history))
             placed.update(paths)
-    return LayerPlan(layers=tuple(layers))
+    return LayerPlan(layers=tuple(layers), nix_database=description.nix_database)
 
 
 def _wanted_paths(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from nixbridge.closure import StorePath
-from nixbridge.layering import LayerPlan
+from nixbridge.layering import NIX_DATABASE_REASON, LayerPlan
 from nixbridge.report.table import format_count, format_size, format_table
 
 PLAN_DOCUMENT_VERSION: Final = 1
@@ -26,6 +26,11 @@ def plan_table(plan: LayerPlan) -> str:
         )
         for number, layer in enumerate(plan.layers, 1)
     ]
+    count = len(rows)
+    if plan.nix_database is not None:
+        count += 1
+        # Its size is known when it is made.
+        rows.append((str(count), "", "0", "", NIX_DATABASE_REASON))
     table = format_table(
         ("LAYER", "SIZE", "PATHS", "HOLDS", "REASON"), rows, right=frozenset({0, 1, 2})
     )
@@ -33,7 +38,7 @@ def plan_table(plan: LayerPlan) -> str:
     size_bytes = sum(layer.nar_size_bytes for layer in plan.layers)
     total = ", ".join(
         (
-            format_count(len(plan.layers), "layer"),
+            format_count(count, "layer"),
             format_count(paths, "path"),
             format_size(size_bytes),
         )
@@ -64,4 +69,5 @@ def plan_document(plan: LayerPlan) -> dict[str, Any]:
             }
             for layer in plan.layers
         ],
+        "nixDatabase": plan.nix_database is not None,
     }

@@ -1,0 +1,302 @@
+"""The way of the data, each step one function: read this file first.
+
+    spec ──render_spec──▶ Nix expression ──describe──▶ image description ──plan──▶ layer plan
+         ──deliver (pack, assemble, write)──▶ an image at its destinations
+
+What happens in a step is in the room that it calls; what is shown of it is `console.py`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from nixbridge.closure import ClosureGraph, PathInfo, StorePath, StoreRoot
+from nixbridge.description import (
+    ImageDescription,
+    describe_closure,
+    is_description,
+    read_description,
+)
+from nixbridge.destinations.destination import Destination, LayerSink
+from nixbridge.errors import InputError
+from nixbridge.evaluator import (
+    FileInstallable,
+    FlakeInstallable,
+    Installable,
+    Nix,
+    ProgressListener,
+    StorePathInstallable,
+    SubprocessRunner,
+    find_nix,
+)
+from nixbridge.image import Image, assemble, nix_database_tree
+from nixbridge.layering import NIX_DATABASE_REASON, LayerPlan, plan_layers
+from nixbridge.oci import Platform
+from nixbridge.packing import LayerTree, PackedLayer, layer_tree, pack_tree
+from nixbridge.render import render
+from nixbridge.report.table import format_count, format_size
+from nixbridge.share import nix_directory
+from nixbridge.source import (
+    DescriptionSource,
+    FlakeSource,
+    NixArguments,
+    NixFileSource,
+    Source,
+    SpecSource,
+    StorePathSource,
+)
+from nixbridge.spec import read_spec
+
+# What `uname -m` says, in Go's words.
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
+
+
+class Progress(ProgressListener, Protocol):
+    """Is told how the work goes on."""
+
+    def step(self, name: str, text: str, seconds: float) -> None:
+        """Take note that a step is done, what came of it, and how long it took."""
+
+    def progress(self, text: str) -> None:
+        """Take note of what goes on now; called often."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Described:
+    """An image description, and where the files of the store paths that it names lie."""
+
+    description: ImageDescription
+    store: StoreRoot
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """An image and its digest references, one for each destination in their order."""
+
+    image: Image
+    references: tuple[str, ...]
+
+
+def open_nix(nix_arguments: Sequence[str], progress: Progress) -> Nix:
+    """Return the machine's nix, which finds our functions as `<nixbridge>`.
+
+    Raises `NixError`: there is none, or it is too old.
+    """
+    return find_nix(
+        SubprocessRunner(),
+        extra_arguments=tuple(nix_arguments),
+        search_path={"nixbridge": nix_directory()},
+        listener=progress,
+    )
+
+
+def render_spec(path: Path) -> str:
+    """Return the Nix expression that the spec at `path` stands for.
+
+    Raises `InputError`.
+    """
+    return render(read_spec(path))
+
+
+@contextlib.contextmanager
+def describe(
+    source: Source, nix: Nix, arguments: NixArguments, progress: Progress
+) -> Iterator[Described]:
+    """Evaluate and build `source`; while the context lasts, nothing of it is garbage collected.
+
+    Raises `InputError`, `NixError`, `PlanError`.
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="nixbridge-") as name:
+        folder = Path(name)
+        built = nix.build(_installable(source, arguments, folder), out_link=folder / "result")
+        store = nix.store_root()
+        file = source.path if isinstance(source, DescriptionSource) else store.locate(built[0])
+        if file.is_file() and is_description(file):
+            description = read_description(file)
+        else:
+            description = _describe_paths(nix, built)
+        progress.step("build", _title(source), time.monotonic() - started)
+        yield Described(description=description, store=store)
+
+
+def _installable(source: Source, arguments: NixArguments, folder: Path) -> Installable:
+    match source:
+        case SpecSource(path=path):
+            expression = folder / "image.nix"
+            expression.write_text(render_spec(path), encoding="utf-8")
+            return FileInstallable(
+                path=expression, expressions=arguments.expressions, strings=arguments.strings
+            )
+        case NixFileSource(path=path, attribute=attribute):
+            return FileInstallable(
+                path=path,
+                attribute=attribute,
+                expressions=arguments.expressions,
+                strings=arguments.strings,
+            )
+        case FlakeSource(reference=reference):
+            return FlakeInstallable(reference)
+        case StorePathSource(path=store_path):
+            return StorePathInstallable((store_path,))
+        case DescriptionSource(path=path):
+            return _contents(read_description(path))
+
+
+def _contents(description: ImageDescription) -> StorePathInstallable:
+    """Return what a description needs to be in the store."""
+    paths = (path for layer in description.layers for path in (*layer.roots, *layer.copy_to_root))
+    return StorePathInstallable(tuple(dict.fromkeys(paths)))
+
+
+def _title(source: Source) -> str:
+    match source:
+        case FlakeSource(reference=reference):
+            return reference
+        case SpecSource(path=path) | NixFileSource(path=path) | DescriptionSource(path=path):
+            return str(path)
+        case StorePathSource(path=store_path):
+            return store_path.name
+
+
+def _describe_paths(nix: Nix, roots: Sequence[StorePath]) -> ImageDescription:
+    infos: tuple[PathInfo, ...] = nix.path_infos(roots)
+    machine = os.uname().machine
+    return describe_closure(
+        ClosureGraph.of(infos),
+        roots,
+        name=roots[0].name.lower(),
+        tag=roots[0].hash_part,
+        platform=Platform(architecture=_ARCHITECTURES.get(machine, machine)),
+    )
+
+
+def plan(described: Described) -> LayerPlan:
+    """Decide which store path goes into which layer.
+
+    Raises `PlanError`, `InputError`.
+    """
+    return plan_layers(described.description)
+
+
+def deliver(
+    described: Described,
+    layer_plan: LayerPlan,
+    destinations: Sequence[Destination],
+    progress: Progress,
+) -> Delivery:
+    """Pack each layer once, into all destinations at the same time, and make the image visible.
+
+    Raises `PackError`, `DestinationError`, `InputError`.
+    """
+    started = time.monotonic()
+    description = described.description
+    name = f"{description.name}:{description.tag}"
+    with contextlib.ExitStack() as stack:
+        writers = [
+            stack.enter_context(destination.open(default_reference=name))
+            for destination in destinations
+        ]
+        packed: list[PackedLayer] = []
+        for contents in _layer_contents(layer_plan, described.store):
+            progress.progress(f"  pack      layer {len(packed) + 1}: {contents.reason}")
+            sinks = [writer.begin_layer(contents.tree.tar_size_bytes) for writer in writers]
+            layer = pack_tree(
+                contents.tree,
+                sinks[0] if len(sinks) == 1 else _Tee(sinks),
+                paths=contents.paths,
+                reason=contents.reason,
+                history=contents.history,
+            )
+            for sink in sinks:
+                sink.finish(layer)
+            packed.append(layer)
+        image = assemble(description, packed)
+        references = tuple(writer.commit(image) for writer in writers)
+    size_bytes = sum(layer.descriptor.size_bytes for layer in packed)
+    text = f"{format_count(len(packed), 'layer')}, {format_size(size_bytes)}"
+    progress.step("pack", text, time.monotonic() - started)
+    return Delivery(image=image, references=references)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _LayerContents:
+    """A layer that is about to be packed."""
+
+    tree: LayerTree
+    paths: tuple[StorePath, ...]
+    reason: str
+    history: Mapping[str, str]
+
+
+def _layer_contents(layer_plan: LayerPlan, store: StoreRoot) -> Iterator[_LayerContents]:
+    """Walk the files of one layer after the other, and make the Nix database last."""
+    for layer in layer_plan.layers:
+        yield _LayerContents(
+            tree=layer_tree(layer, store),
+            # A path may be in a layer twice: in the store, and its files at the root.
+            paths=tuple(dict.fromkeys(planned.info.path for planned in layer.paths)),
+            reason=layer.reason,
+            history=layer.history,
+        )
+    if layer_plan.nix_database is not None:
+        in_store = [
+            planned.info
+            for layer in layer_plan.layers
+            for planned in layer.paths
+            if not planned.copy_to_root
+        ]
+        yield _LayerContents(
+            tree=nix_database_tree(in_store, layer_plan.nix_database),
+            paths=(),
+            reason=NIX_DATABASE_REASON,
+            history={"created_by": "nixbridge", "comment": NIX_DATABASE_REASON},
+        )
+
+
+class _Tee:
+    """A sink that hands what it gets to several."""
+
+    def __init__(self, sinks: Sequence[LayerSink]) -> None:
+        self._sinks = sinks
+
+    def write(self, data: bytes | memoryview, /) -> None:
+        for sink in self._sinks:
+            sink.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all.
+
+    Raises `InputError`.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise InputError(f"cannot write `{path}`: {error.strerror}") from error
+
+
+def check_text(path: Path, text: str) -> None:
+    """Compare a file with what would be written.
+
+    Raises `InputError`: it is not the same.
+    """
+    try:
+        is_same = path.read_bytes() == text.encode()
+    except OSError as error:
+        raise InputError(f"cannot read `{path}`: {error.strerror}") from error
+    if not is_same:
+        raise InputError(
+            f"`{path}` is not what its spec renders to",
+            hint="write it anew: the same command without `--check`",
+        )
