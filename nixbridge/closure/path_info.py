@@ -16,6 +16,7 @@ from nixbridge.errors import InputError
 
 _BASE32: Final = "0123456789abcdfghijklmnpqrsvwxyz"
 _SHA256_BYTES: Final = 32
+_SHA256_BASE32_DIGITS: Final = 52
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -53,6 +54,8 @@ def _decode(text: str, *, is_sri: bool) -> bytes | None:
             digest = base64.b64decode(text, validate=True)
         elif len(text) == 2 * _SHA256_BYTES:
             digest = bytes.fromhex(text)
+        elif len(text) != _SHA256_BASE32_DIGITS:
+            return None
         else:
             number = 0
             for digit in text:

@@ -74,15 +74,11 @@ CONFIG_KEYS: Final[Mapping[str, Reader]] = MappingProxyType(
 
 
 def read_config(fields: Fields) -> Mapping[str, Any]:
-    """Return the config in the order of `CONFIG_KEYS`; a key that is null is as good as absent.
+    """Return the config in the order of `CONFIG_KEYS`.
 
     Raises `InputError`.
     """
     fields.allow_only(CONFIG_KEYS)
     return MappingProxyType(
-        {
-            key: read(fields, key)
-            for key, read in CONFIG_KEYS.items()
-            if key in fields and not fields.is_null(key)
-        }
+        {key: read(fields, key) for key, read in CONFIG_KEYS.items() if key in fields}
     )

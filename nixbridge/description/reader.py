@@ -49,13 +49,15 @@ _NIX_ARCHITECTURES: Final[Mapping[str, str]] = MappingProxyType(
 )
 _OPERATING_SYSTEMS: Final = ("linux",)
 
+# https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pulling-manifests
+_TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}")
 # https://www.rfc-editor.org/rfc/rfc3339#section-5.6, as Go reads it: upper case, no leap second.
 _RFC_3339: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.\d+)?(?:Z|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
-_OCTAL_MODE: Final = re.compile(r"[0-7]{1,4}", re.ASCII)
+_OCTAL_MODE: Final = re.compile(r"0?[0-7]{1,4}", re.ASCII)
 # https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md#properties: `history`
-_HISTORY_KEYS: Final = ("created", "created_by", "author", "comment")
+_HISTORY_KEYS: Final = ("created_by", "author", "comment")
 _MAX_ID: Final = 2**32 - 2  # the last number is no user: it says "leave as it is" to chown
 
 
@@ -129,7 +131,7 @@ def parse_description(data: bytes, *, source: str, fallback_tag: str | None) -> 
         platform=Platform(
             architecture=_architecture(fields), os=_choice(fields, "os", _OPERATING_SYSTEMS)
         ),
-        created=_time(fields, "created"),
+        created=_created(fields),
         config=read_config(fields.child("config")),
         annotations=fields.text_map("annotations"),
         layers=tuple(_layer(layer, closure) for layer in fields.children("layers")),
@@ -190,23 +192,20 @@ def _name(fields: Fields) -> str:
 
 def _tag(fields: Fields, fallback_tag: str | None) -> str:
     tag = fields.text_or_none("tag")
-    if tag is None and fallback_tag is None:
+    tag = fallback_tag if tag is None else tag
+    if tag is None:
         raise fields.error(
             "tag",
             "is null, so it is the hash of the description's store path, but this is no store path",
             hint="read the description from the Nix store, or give the image a tag",
         )
-    tag = fallback_tag if tag is None else tag
-    try:
-        # A name that is good with any tag: what is refused is the tag.
-        ImageReference.parse(f"name:{tag}")
-    except InputError as error:
+    if not _TAG.fullmatch(tag):
         raise fields.error(
             "tag",
             f"is no tag: `{tag}`",
             hint="a tag is up to 128 letters, digits, `_`, `.` and `-`, not `.` or `-` at first",
-        ) from error
-    return str(tag)
+        )
+    return tag
 
 
 def _architecture(fields: Fields) -> str:
@@ -227,8 +226,8 @@ def _choice(fields: Fields, key: str, choices: Sequence[str]) -> str:
     return chosen
 
 
-def _time(fields: Fields, key: str) -> str:
-    text = fields.text(key)
+def _created(fields: Fields) -> str:
+    text = fields.text("created")
     match = _RFC_3339.fullmatch(text)
     try:
         if match is not None:
@@ -237,7 +236,9 @@ def _time(fields: Fields, key: str) -> str:
     except ValueError:
         pass  # the 30th of February
     raise fields.error(
-        key, f"is no time: `{text}`", hint="write RFC 3339, such as `1970-01-01T00:00:01Z`"
+        "created",
+        f"is no time: `{text}`",
+        hint="write RFC 3339, such as `1970-01-01T00:00:01Z`",
     )
 
 
@@ -315,10 +316,7 @@ def _user_or_group_id(fields: Fields, key: str) -> int:
 
 def _history(fields: Fields) -> Mapping[str, str]:
     fields.allow_only(_HISTORY_KEYS)
-    history = {key: fields.text(key) for key in _HISTORY_KEYS if key in fields}
-    if "created" in history:
-        _time(fields, "created")
-    return MappingProxyType(history)
+    return MappingProxyType({key: fields.text(key) for key in _HISTORY_KEYS if key in fields})
 
 
 def _nix_database(fields: Fields) -> NixDatabaseRequest | None:

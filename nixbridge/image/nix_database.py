@@ -33,12 +33,16 @@ _DIRECTORIES: Final = (
     _GC_ROOTS,
 )
 
+# Every choice that SQLite may be built to make in another way is made here; `secure_delete` has the
+# unused part of a page filled with zeros (SQLite 3.40 and 3.54 then write the same bytes).
+#
 # Schema 10, what every Nix since 2.0 makes: names and types are Nix's, compared with it in a test.
 # https://github.com/NixOS/nix/blob/2.26.0/src/libstore/schema.sql
 _SCHEMA: Final = """
 pragma page_size = 4096;
 pragma auto_vacuum = none;
 pragma encoding = 'UTF-8';
+pragma secure_delete = on;
 create table ValidPaths (
     id integer primary key autoincrement not null,
     path text unique not null,
