@@ -150,8 +150,7 @@ class Nix:
 
         Raises `NixError`.
         """
-        command = ("config", "show") if self.version.has_config_show else ("show-config",)
-        words = (*command, "--json", *self._store_arguments())
+        words = (*self._show_settings(), "--json", *self._store_arguments())
         completed = self._run(*words)
         if completed.status != 0:
             raise explain_failure(
@@ -161,6 +160,39 @@ class Nix:
                 repeat=self._repeat(*words),
             )
         return parse_settings(completed.stdout, version=self.version)
+
+    def enabled_features(self) -> frozenset[str]:
+        """Return the experimental features that are on without our asking: those of nix.conf.
+
+        Raises `NixError`.
+        """
+        # As text: the JSON of 2.8 has numbers here that differ from version to version.
+        argv = (self.program, *self._show_settings())
+        completed = _start(self.runner, argv, None)
+        if completed.status != 0:
+            if "experimental Nix feature 'nix-command' is disabled" in completed.stderr:
+                return frozenset()
+            raise explain_failure(
+                completed, subject="nix's settings", verb="reading", repeat=shlex.join(argv)
+            )
+        for line in completed.stdout.decode(errors="replace").splitlines():
+            name, _, value = line.partition(" = ")
+            if name == "experimental-features":
+                return frozenset(value.split())
+        return frozenset()
+
+    def ping_store(self) -> None:
+        """Open the store, and the connection to its daemon where there is one.
+
+        Raises `NixError`: it cannot be opened.
+        """
+        verb = "info" if self.version.has_store_info else "ping"
+        words = ("store", verb, *self._store_arguments())
+        completed = self._run(*words)
+        if completed.status != 0:
+            raise explain_failure(
+                completed, subject="the Nix store", verb="opening", repeat=self._repeat(*words)
+            )
 
     def store_root(self) -> StoreRoot:
         """Return where the files of the store lie that nix uses.
@@ -200,6 +232,9 @@ class Nix:
             if names
             else "the value must be an image or another derivation",
         )
+
+    def _show_settings(self) -> tuple[str, ...]:
+        return ("config", "show") if self.version.has_config_show else ("show-config",)
 
     def _search_path(self) -> tuple[str, ...]:
         return tuple(

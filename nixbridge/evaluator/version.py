@@ -14,8 +14,10 @@ from nixbridge.errors import NixError
 
 # The oldest Nix whose `build --json` and `path-info --json` we know: Debian 12's.
 OLDEST: Final = (2, 8)
-# `config show` took the place of `show-config`; Lix knows it from its first release on.
-_CONFIG_SHOW: Final = (2, 20)
+# The oldest that we have seen with `config show` and `store info` instead of `show-config` and
+# `store ping`, which then still work. Lix, which begins with 2.90, has the first of them.
+_CONFIG_SHOW: Final = (2, 26)
+_STORE_INFO: Final = (2, 26)
 # `path-info --json` without `--json-format` warns from here on, and is to become an error.
 _JSON_FORMAT: Final = (2, 34)
 
@@ -66,6 +68,11 @@ class NixVersion:
     def has_config_show(self) -> bool:
         """Whether `nix config show` exists."""
         return self.numbers >= _CONFIG_SHOW
+
+    @property
+    def has_store_info(self) -> bool:
+        """Whether `nix store info` exists."""
+        return not self.is_lix and self.numbers >= _STORE_INFO
 
     @property
     def has_json_format(self) -> bool:
