@@ -134,9 +134,7 @@ class _Translation:
         on, _, off = flags.replace("U", "").partition("-")
         multiline = "m" in on or (self._multiline[-1] and "m" not in off)
         if group["end"] == ")":
-            if not flags:
-                self._refuse("a group begins with `(`, `(?:`, `(?P<name>` or flags like `(?i:`")
-            if not is_first or off:
+            if flags and (off or not is_first):
                 self._unsupported("flags in the middle")
             self._multiline[-1] = multiline
             return f"(?{on})" if on else ""
