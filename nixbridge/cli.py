@@ -20,9 +20,15 @@ from nixbridge import __version__, pipeline
 from nixbridge.console import Console
 from nixbridge.description import description_document
 from nixbridge.destinations.reference import parse_destination
+from nixbridge.destinations.stored_image import Inspectable
 from nixbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, InputError, NixbridgeError
 from nixbridge.report.closure import closure_document, closure_table
-from nixbridge.report.image import image_document, image_table
+from nixbridge.report.image import (
+    image_document,
+    image_table,
+    stored_image_document,
+    stored_image_text,
+)
 from nixbridge.report.plan import plan_document, plan_table
 from nixbridge.source import SPEC_FILE_NAME, NixArguments, SpecSource, parse_source
 
@@ -228,6 +234,28 @@ def copy(
         console.say(delivery.references[-1])
     else:
         console.data("\n".join(delivery.references))
+
+
+@app.command()
+def inspect(
+    context: typer.Context,
+    image: str = typer.Argument(
+        ..., help="oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME:TAG]."
+    ),
+    is_json: bool = _JSON,
+    verbose: int = _VERBOSE,
+    quiet: int = _QUIET,
+) -> None:
+    """Show the config and the layers of an image that was delivered."""
+    console = context.obj.configure(verbose, quiet)
+    destination = parse_destination(image)
+    if not isinstance(destination, Inspectable):
+        raise InputError(f"`{image}` cannot be looked into")
+    stored = destination.inspect()
+    if is_json:
+        console.document(stored_image_document(stored))
+    else:
+        console.data(stored_image_text(stored))
 
 
 def _split_arguments(argv: Sequence[str]) -> tuple[list[str], list[str]]:

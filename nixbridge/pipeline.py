@@ -244,7 +244,8 @@ def _layer_contents(layer_plan: LayerPlan, store: StoreRoot) -> Iterator[_LayerC
             # A path may be in a layer twice: in the store, and its files at the root.
             paths=tuple(dict.fromkeys(planned.info.path for planned in layer.paths)),
             reason=layer.reason,
-            history=layer.history,
+            # Whoever looks at the image reads why; a comment of the user's own says it better.
+            history={"comment": layer.reason, **layer.history},
         )
     if layer_plan.nix_database is not None:
         in_store = [

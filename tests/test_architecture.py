@@ -92,7 +92,8 @@ def test_only_the_console_prints_and_only_the_cli_exits(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            assert called != "print", name_of(path)
+            if room_of(path) != "console":
+                assert called != "print", name_of(path)
             assert called not in {"os.system", "os.popen", "os.spawnv"}, name_of(path)
             if room_of(path) != "cli":
                 assert called not in {"exit", "sys.exit", "os._exit"}, name_of(path)
@@ -115,7 +116,7 @@ def test_importing_the_package_does_nothing() -> None:
     harmless = re.compile(
         r"^(re\.compile|frozenset|MappingProxyType|NewType|TypeVar|struct\.Struct|Template|"
         r"logging\.getLogger|dataclass|field|bytes|len|range|tuple|dict|typer\.\w+|app\.\w+|"
-        r"Path|str\.maketrans|ord|set|int|bytearray|memoryview)$"
+        r"Path|cast|str\.maketrans|ord|set|int|bytearray|memoryview)$"
     )
     for path in modules():
         for node in ast.parse(path.read_text()).body:

@@ -22,6 +22,11 @@ from nixbridge.destinations.staging import (
     failing_at,
     write_all,
 )
+from nixbridge.destinations.stored_image import (
+    ArchiveBlobs,
+    StoredImage,
+    inspect_docker_archive,
+)
 from nixbridge.errors import DestinationError, InputError
 from nixbridge.image import Image
 from nixbridge.oci import ImageReference, json_bytes
@@ -74,6 +79,17 @@ class DockerArchive:
                 stream = Output(FileIO(self.path, "w"), place=self.path)
                 return DockerArchiveWriter(stream, reference, prefix=prefix)
             return DockerArchiveWriter(FileOutput.begin(self.path), reference, prefix=prefix)
+
+    def inspect(self) -> StoredImage:
+        """Return the image in the archive.
+
+        Raises `DestinationError`, `InputError`.
+        """
+        if self.path is None:
+            raise InputError("an archive on standard output cannot be looked into")
+        name = None if self.reference is None else str(self.reference)
+        reference = f"docker-archive:{self.path}" + (f":{name}" if name else "")
+        return inspect_docker_archive(ArchiveBlobs.at(self.path), name, reference=reference)
 
 
 def _standard_output() -> Output:

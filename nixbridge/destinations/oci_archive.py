@@ -21,6 +21,7 @@ from nixbridge.destinations.oci_names import (
     parse_place_and_name,
 )
 from nixbridge.destinations.staging import BlobSink, Delivery, FileOutput, failing_at, write_all
+from nixbridge.destinations.stored_image import ArchiveBlobs, StoredImage, inspect_layout
 from nixbridge.image import Image
 from nixbridge.oci import BlobDigest, json_bytes
 from nixbridge.packing import PackedLayer
@@ -50,6 +51,14 @@ class OciArchive:
         """
         with failing_at(self.path):
             return OciArchiveWriter(self, FileOutput.begin(self.path))
+
+    def inspect(self) -> StoredImage:
+        """Return the image in the archive.
+
+        Raises `DestinationError`, `IntegrityError`, `InputError`.
+        """
+        reference = f"oci-archive:{self.path}" + (f":{self.name}" if self.name else "")
+        return inspect_layout(ArchiveBlobs.at(self.path), self.name, reference=reference)
 
 
 class OciArchiveWriter(Delivery):

@@ -34,6 +34,7 @@ from nixbridge.destinations.staging import (
     make_directory,
     remove_directories,
 )
+from nixbridge.destinations.stored_image import DirectoryBlobs, StoredImage, inspect_layout
 from nixbridge.errors import DestinationError, IntegrityError
 from nixbridge.image import Image
 from nixbridge.oci import BlobDigest, json_bytes
@@ -67,6 +68,14 @@ class OciLayout:
                 _refuse_other_things(self.directory)
                 staging = StagingDirectory.make(self.directory)
         return OciLayoutWriter(self, staging, made)
+
+    def inspect(self) -> StoredImage:
+        """Return the image that lies there.
+
+        Raises `DestinationError`, `IntegrityError`, `InputError`.
+        """
+        reference = f"oci:{self.directory}" + (f":{self.name}" if self.name else "")
+        return inspect_layout(DirectoryBlobs(self.directory), self.name, reference=reference)
 
 
 class OciLayoutWriter(Delivery):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
+from nixbridge.destinations.stored_image import StoredImage
 from nixbridge.image import Image
 from nixbridge.report.plan import name_paths
 from nixbridge.report.table import format_count, format_size, format_table
@@ -47,6 +49,40 @@ def image_document(image: Image, references: tuple[str, ...]) -> dict[str, Any]:
                 "reason": layer.reason,
                 "paths": [str(path) for path in layer.paths],
             }
+            for layer in image.layers
+        ],
+    }
+
+
+def stored_image_text(image: StoredImage) -> str:
+    """Show the config of a delivered image and its layers from bottom to top."""
+    config = image.config.get("config") or {}
+    facts = [
+        ("reference", image.reference),
+        ("digest", str(image.digest or "the format keeps none")),
+        ("platform", f"{image.config.get('os')}/{image.config.get('architecture')}"),
+        ("created", str(image.config.get("created"))),
+        *((key, json.dumps(value, ensure_ascii=False)) for key, value in config.items()),
+    ]
+    width = max(len(name) for name, _ in facts)
+    lines = [f"{name.ljust(width)}  {value}" for name, value in facts]
+    rows = [
+        (str(number), str(layer.diff_id), format_size(layer.size_bytes), layer.comment)
+        for number, layer in enumerate(image.layers, 1)
+    ]
+    header = ("LAYER", "DIFF ID", "SIZE", "COMMENT")
+    return "\n".join((*lines, format_table(header, rows, right=frozenset({0, 2}))))
+
+
+def stored_image_document(image: StoredImage) -> dict[str, Any]:
+    """Return what `inspect --json` prints."""
+    return {
+        "version": IMAGE_DOCUMENT_VERSION,
+        "reference": image.reference,
+        "digest": None if image.digest is None else str(image.digest),
+        "config": dict(image.config),
+        "layers": [
+            {"diffId": str(layer.diff_id), "sizeBytes": layer.size_bytes, "comment": layer.comment}
             for layer in image.layers
         ],
     }

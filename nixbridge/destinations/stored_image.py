@@ -1,0 +1,233 @@
+"""Look at an image where it was delivered: `nixbridge inspect`.
+
+Reads manifest and config, and none of the layers. What is read is checked against the digest that
+names it; formats that others write are understood as far as the OCI specification goes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from nixbridge.destinations.oci_names import BLOBS_DIRECTORY, INDEX_FILE, REF_NAME
+from nixbridge.destinations.staging import failing_at
+from nixbridge.errors import DestinationError, InputError, IntegrityError
+from nixbridge.oci import BlobDigest, DiffId
+from nixbridge.packing.archive import Archive, open_archive
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredLayer:
+    """A layer as manifest and config tell of it; `comment` is from its history entry."""
+
+    diff_id: DiffId
+    size_bytes: int
+    comment: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredImage:
+    """An image that was delivered; `digest` is None where the format keeps no manifest."""
+
+    reference: str
+    digest: BlobDigest | None
+    config: Mapping[str, Any]
+    layers: tuple[StoredLayer, ...]
+
+
+@runtime_checkable
+class Inspectable(Protocol):
+    """A destination that can be looked into."""
+
+    def inspect(self) -> StoredImage:
+        """Return the image that the destination names.
+
+        Raises `DestinationError`, `IntegrityError`.
+        """
+
+
+class _Blobs(Protocol):
+    """Where an OCI layout has its files: a directory, or an archive of one."""
+
+    @property
+    def place(self) -> Path:
+        """What an error names."""
+
+    def read(self, name: str) -> bytes:
+        """Return a file's contents.
+
+        Raises `KeyError`: there is none of that name.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryBlobs:
+    """The files of an OCI layout."""
+
+    place: Path
+
+    def read(self, name: str) -> bytes:
+        """Return a file's contents."""
+        with failing_at(self.place):
+            try:
+                return (self.place / name).read_bytes()
+            except FileNotFoundError as error:
+                raise KeyError(name) from error
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveBlobs:
+    """The members of an archive."""
+
+    archive: Archive
+
+    @property
+    def place(self) -> Path:
+        """The archive's file."""
+        return self.archive.path
+
+    @classmethod
+    def at(cls, path: Path) -> ArchiveBlobs:
+        """Open the archive at `path`.
+
+        Raises `DestinationError`.
+        """
+        with failing_at(path):
+            try:
+                return cls(open_archive(path))
+            except ValueError as error:
+                raise DestinationError(f"`{path}` is no tar archive") from error
+
+    def read(self, name: str) -> bytes:
+        """Return a member's contents."""
+        with failing_at(self.place):
+            return self.archive.read(name)
+
+
+def inspect_layout(blobs: _Blobs, name: str | None, *, reference: str) -> StoredImage:
+    """Return the image `name` of an OCI layout; None is the only one.
+
+    Raises `DestinationError`, `IntegrityError`.
+    """
+    index = _document(blobs, INDEX_FILE)
+    entry = _pick(_objects(index, "manifests", blobs.place), name, blobs.place)
+    digest = BlobDigest(str(entry.get("digest")))
+    manifest = _blob(blobs, digest)
+    layers = _objects(manifest, "layers", blobs.place)
+    described = manifest.get("config")
+    if not isinstance(described, dict):
+        raise DestinationError(f"the manifest `{digest}` in `{blobs.place}` names no config")
+    config = _blob(blobs, BlobDigest(str(described.get("digest"))))
+    sizes = [size if isinstance(size := layer.get("size"), int) else 0 for layer in layers]
+    return StoredImage(
+        reference=reference,
+        digest=digest,
+        config=config,
+        layers=_layers(config, sizes, blobs.place),
+    )
+
+
+def inspect_docker_archive(blobs: ArchiveBlobs, name: str | None, *, reference: str) -> StoredImage:
+    """Return the image `name` of a docker-archive; None is the only one.
+
+    Raises `DestinationError`.
+    """
+    place = blobs.place
+    images = _json(blobs, "manifest.json")
+    if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
+        raise DestinationError(f"`manifest.json` in `{place}` is no list of images")
+    found = [image for image in images if name is None or name in (image.get("RepoTags") or [])]
+    if len(found) != 1:
+        tags = [str(tag) for image in images for tag in image.get("RepoTags") or []]
+        raise _no_such_image(name, tags, place)
+    config = _document(blobs, str(found[0].get("Config")))
+    sizes = [blobs.archive.sizes_bytes.get(str(layer), 0) for layer in found[0].get("Layers", [])]
+    return StoredImage(
+        reference=reference, digest=None, config=config, layers=_layers(config, sizes, place)
+    )
+
+
+def _layers(
+    config: Mapping[str, Any], sizes_bytes: list[int], place: Path
+) -> tuple[StoredLayer, ...]:
+    root = config.get("rootfs")
+    diff_ids = root.get("diff_ids") if isinstance(root, dict) else None
+    if not isinstance(diff_ids, list) or len(diff_ids) != len(sizes_bytes):
+        raise DestinationError(f"config and manifest in `{place}` disagree on the layers")
+    history = [entry for entry in config.get("history") or [] if not entry.get("empty_layer")]
+    comments = [str(entry.get("comment", "")) for entry in history]
+    comments += [""] * (len(diff_ids) - len(comments))
+    return tuple(
+        StoredLayer(diff_id=DiffId(str(diff_id)), size_bytes=size_bytes, comment=comment)
+        for diff_id, size_bytes, comment in zip(diff_ids, sizes_bytes, comments, strict=False)
+    )
+
+
+def _pick(entries: list[dict[str, Any]], name: str | None, place: Path) -> dict[str, Any]:
+    def name_of(entry: dict[str, Any]) -> str | None:
+        annotations = entry.get("annotations")
+        return annotations.get(REF_NAME) if isinstance(annotations, dict) else None
+
+    found = [entry for entry in entries if name is None or name_of(entry) == name]
+    if len(found) != 1:
+        raise _no_such_image(name, [str(name_of(entry)) for entry in entries], place)
+    return found[0]
+
+
+def _no_such_image(name: str | None, names: list[str], place: Path) -> InputError:
+    listed = ", ".join(f"`{other}`" for other in names) or "none"
+    if name is None:
+        return InputError(
+            f"`{place}` holds {len(names)} images", hint=f"add the name of one: {listed}"
+        )
+    return InputError(f"`{place}` holds no image `{name}`", hint=f"it holds: {listed}")
+
+
+def _blob(blobs: _Blobs, digest: BlobDigest) -> dict[str, Any]:
+    name = f"{BLOBS_DIRECTORY}/{digest.hex}"
+    data = _read(blobs, name)
+    if BlobDigest.of(data) != digest:
+        raise IntegrityError(
+            f"the blob `{digest}` in `{blobs.place}` has the digest `{BlobDigest.of(data)}`"
+        )
+    return _object(data, name, blobs.place)
+
+
+def _document(blobs: _Blobs, name: str) -> dict[str, Any]:
+    return _object(_read(blobs, name), name, blobs.place)
+
+
+def _read(blobs: _Blobs, name: str) -> bytes:
+    try:
+        return blobs.read(name)
+    except KeyError as error:
+        raise DestinationError(f"`{blobs.place}` holds no `{name}`") from error
+
+
+def _json(blobs: _Blobs, name: str) -> object:
+    return _parse(_read(blobs, name), name, blobs.place)
+
+
+def _object(data: bytes, name: str, place: Path) -> dict[str, Any]:
+    document = _parse(data, name, place)
+    if not isinstance(document, dict):
+        raise DestinationError(f"`{name}` in `{place}` is not a JSON object")
+    return document
+
+
+def _parse(data: bytes, name: str, place: Path) -> object:
+    try:
+        document: object = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DestinationError(f"`{name}` in `{place}` is not JSON: {error}") from error
+    return document
+
+
+def _objects(document: Mapping[str, Any], key: str, place: Path) -> list[dict[str, Any]]:
+    values = document.get(key)
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise DestinationError(f"`{place}` is no image that we know: it has no list `{key}`")
+    return values
