@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -21,7 +22,7 @@ import jinja2
 
 from nixbridge.errors import InputError
 from nixbridge.share import templates_directory
-from nixbridge.spec import ConfigSection, Debpkgs, Healthcheck, ImageSpec, LookupPath
+from nixbridge.spec import ConfigSection, Debpkgs, Healthcheck, ImageSection, ImageSpec, LookupPath
 
 TEMPLATES_GROUP: Final = "nixbridge.templates"
 
@@ -105,30 +106,45 @@ def render(spec: ImageSpec) -> str:
         autoescape=False,  # noqa: S701 - the text is Nix, and finalize is its escape
         finalize=to_nix,
         keep_trailing_newline=True,
+        # A template of the user's may include or extend one of ours.
+        loader=jinja2.FileSystemLoader([source.parent, templates_directory()]),
         lstrip_blocks=True,
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {
-        "attribute": _attribute,
-        "nix": _indented,
-        "package": _package,
-    }
+    environment.filters |= {"attribute": _attribute, "nix": _indented, "package": _package}
     try:
-        template = environment.from_string(source.read_bytes().decode())
-        return template.render(
+        return environment.get_template(source.name).render(
             spec=spec,
             import_packages=NixText(_import_packages(spec.nix.packages)),
             config=_oci_config(spec.image.config),
+            labels=_oci_labels(spec.image),
+        )
+    except jinja2.TemplateNotFound as error:
+        missing = source.parent / str(error.name)
+        raise InputError(f"in {spec.path}, `template` needs `{missing}`, which is not there") from (
+            error
         )
     except jinja2.TemplateSyntaxError as error:
         raise InputError(
-            f"the template `{source}` is wrong at line {error.lineno}: {error.message}"
+            f"{error.filename or source} is wrong at line {error.lineno}: {error.message}"
         ) from error
     except jinja2.TemplateError as error:
-        raise InputError(f"the template `{source}` cannot be rendered: {error.message}") from error
+        raise InputError(
+            f"{_last_line(error, source)} cannot be rendered: {error.message}"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the template `{source}` cannot be read: {error}") from error
+        raise InputError(f"{source} cannot be read: {error}") from error
+
+
+def _last_line(error: Exception, source: Path) -> str:
+    """Return the file and line of the template that was rendered when `error` happened."""
+    lines = [
+        f"{frame.f_code.co_filename}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename.endswith(".j2")
+    ]
+    return lines[-1] if lines else str(source)
 
 
 def to_nix(value: object, *, indent: int = 0) -> str:  # noqa: C901, PLR0911 - a case a type
@@ -161,7 +177,7 @@ def to_nix(value: object, *, indent: int = 0) -> str:  # noqa: C901, PLR0911 - a
         case Sequence():
             return _list(value, indent)
         case _:
-            raise TypeError(f"{type(value).__name__} has no literal in Nix")
+            raise InputError(f"a value of the type `{type(value).__name__}` has no literal in Nix")
 
 
 def _indented(value: object, indent: int) -> NixText:
@@ -225,7 +241,7 @@ def _attribute_set(values: Mapping[object, object], indent: int) -> str:
 def _attribute(name: object) -> NixText:
     """Return the name of an attribute, quoted where it must be."""
     if not isinstance(name, str):
-        raise TypeError(f"{type(name).__name__} cannot name an attribute")
+        raise InputError(f"a value of the type `{type(name).__name__}` cannot name an attribute")
     is_plain = _IDENTIFIER.fullmatch(name) and name not in _KEYWORDS
     return NixText(name if is_plain else _string(name))
 
@@ -275,6 +291,23 @@ def _oci_healthcheck(check: Healthcheck) -> dict[str, Any]:
         "Retries": check.retries,
     }
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _oci_labels(image: ImageSection) -> dict[str, str]:
+    """Return the image's labels: those that have keys of their own, and any others.
+
+    https://github.com/opencontainers/image-spec/blob/v1.1.0/annotations.md#pre-defined-annotation-keys
+    """
+    values = {
+        "title": image.title or image.name,
+        "description": image.description,
+        "version": image.version,
+        "revision": image.revision,
+        "source": image.source,
+        "vendor": image.vendor,
+    }
+    known = {f"org.opencontainers.image.{key}": value for key, value in values.items() if value}
+    return known | dict(image.config.labels)
 
 
 def _template_file(spec: ImageSpec) -> Path:
