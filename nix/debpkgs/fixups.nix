@@ -11,9 +11,11 @@
 let
   sitePackages = "lib/python${pythonVersion}/site-packages";
 
-  # Byte code that never looks at time stamps, which the store sets to 1 for every file.
+  # Byte code that never looks at time stamps, which the store sets to 1 for every file. Python must
+  # write none by itself on the way: it would look at them.
   compile = python: directory: ''
-    PYTHONHASHSEED=0 ${python}/bin/python3 -m compileall -q --invalidation-mode unchecked-hash ${directory} ||
+    PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 ${python}/bin/python3 -m compileall -q -f \
+      --invalidation-mode unchecked-hash ${directory} ||
       echo "some files in ${directory} are not for this Python"
   '';
 
@@ -33,12 +35,18 @@ let
     program: variables:
     "wrap ${bash} ${program} ${lib.concatMapStringsSep " " (variable: "\"${variable}\"") variables}\n";
 
-  git =
-    wrap "bin/git" [
+  # Git runs aliases, hooks and transports with the shell that it finds in PATH: the set's, at the latest.
+  git = ''
+    for program in bin/git lib/git-core/*; do
+      if [ -f "$program" ] && [ ! -L "$program" ]; then replace_string "$program" /bin/sh sh; fi
+    done
+    ${wrap "bin/git" [
       "GIT_EXEC_PATH=$out/lib/git-core"
       "GIT_TEMPLATE_DIR=$out/share/git-core/templates"
+      "PATH+=${lib.makeBinPath [ units.bash ]}"
       gconv
-    ];
+    ]}
+  '';
 
   # Where OpenSSL looks: /etc/ssl, which images fill and where Debian's /usr/lib/ssl points.
   openssl = ''
@@ -78,6 +86,12 @@ lib.mapAttrs (_: _: { fixup = pythonPackage; }) (
     mkdir -p etc/ssl/certs
     cat share/ca-certificates/mozilla/*.crt > etc/ssl/certs/ca-bundle.crt
     ln -s ca-bundle.crt etc/ssl/certs/ca-certificates.crt
+  '';
+
+  # stdbuf looks for its library where it lies itself.
+  coreutils.fixup = ''
+    mv bin/stdbuf libexec/coreutils/
+    ln -s ../libexec/coreutils/stdbuf bin/stdbuf
   '';
 
   file.fixup = wrap "bin/file" [ "MAGIC=${units.libmagic-mgc}/lib/file/magic.mgc" ];
@@ -159,6 +173,13 @@ lib.mapAttrs (_: _: { fixup = pythonPackage; }) (
     for program in bin/scp bin/sftp; do replace_string $program /usr/bin/ssh ssh; done
   '';
 
+  openssl.fixup = wrap "bin/openssl" [
+    "OPENSSL_CONF=$out/etc/ssl/openssl.cnf"
+    "OPENSSL_MODULES=${
+      units.openssl-provider-legacy or units.libssl3
+    }/lib/x86_64-linux-gnu/ossl-modules"
+  ];
+
   perl.fixup = ''
     inc=
     for directory in lib/x86_64-linux-gnu/perl5/5.* share/perl5 lib/x86_64-linux-gnu/perl/5.* \
@@ -172,7 +193,11 @@ lib.mapAttrs (_: _: { fixup = pythonPackage; }) (
     ${wrap "bin/perl" [ "PERL5LIB+=$inc" ]}
   '';
 
-  python3.fixup = compile "$out" "lib/python3.*";
+  python3.fixup = ''
+    sed -i "s|'/bin/sh'|'${bash}'|" lib/python3.*/subprocess.py
+    sed -i "s|'TZPATH': '[^']*'|'TZPATH': '${units.tzdata}/share/zoneinfo'|" lib/python3.*/_sysconfigdata*.py
+    ${compile "$out" "lib/python3.*"}
+  '';
 
   python3-certifi.fixup = ''
     sed -i "s|/etc/ssl/certs/ca-certificates.crt|${units.ca-certificates}/etc/ssl/certs/ca-bundle.crt|" \

@@ -150,7 +150,7 @@ class _Workshop:
         roots = [self._first_offered(names, offered) for names in wanted]
         chosen = archive.resolve(
             deb
-            for unit in [*roots, *(need for root in roots for need in self.spec.rule(root).needs)]
+            for unit in [*roots, *self.spec.silent_needs(roots, self.suite)]
             for deb in self.spec.packages_asked_for(unit)
         )
         locked = {name: _lock_package(package) for name, package in sorted(chosen.items())}

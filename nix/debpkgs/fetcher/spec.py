@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,11 @@ class Spec:
         """Return the roots that a suite is supposed to have."""
         lacks = self.lacks.get(suite, ())
         return tuple(names for names in self.roots if not set(names) & set(lacks))
+
+    def silent_needs(self, units: Iterable[str], suite: str) -> list[str]:
+        """Return the units that these need without any file saying so, as the suite has them."""
+        lacks = self.lacks.get(suite, ())
+        return [need for unit in units for need in self.rule(unit).needs if need not in lacks]
 
     def rule(self, unit: str) -> UnitRule:
         """Return the unit's rule, an empty one when it has none."""
