@@ -85,13 +85,7 @@ def header(
     template = _template(kind, mode, owner)
     prefix = b""
     extended = b""
-    if (
-        len(name) > _NAME_BYTES
-        or len(link_target) > _NAME_BYTES
-        or size_bytes >= _OCTAL_SIZE_LIMIT
-        or template.pax_records
-        or not (name.isascii() and link_target.isascii())
-    ):
+    if not _fits_one_block(name, template, size_bytes, link_target):
         split = _split(name)
         records = _pax_records(name, template, size_bytes, link_target)
         if split is not None and [key for key, _ in records] == [b"path"]:
@@ -120,6 +114,20 @@ def header(
     )
 
 
+def header_size_bytes(
+    name: bytes,
+    kind: Kind,
+    mode: int,
+    owner: Owner,
+    size_bytes: int = 0,
+    link_target: bytes = b"",
+) -> int:
+    """Return the length of what `header` returns, mostly without making it."""
+    if _fits_one_block(name, _template(kind, mode, owner), size_bytes, link_target):
+        return BLOCK_BYTES
+    return len(header(name, kind, mode, owner, size_bytes, link_target))
+
+
 def file_header(name: str, size_bytes: int) -> bytes:
     """Return the header of a regular file of root's with mode 0644."""
     return header(name.encode(), REGULAR, 0o644, Owner(), size_bytes)
@@ -128,6 +136,18 @@ def file_header(name: str, size_bytes: int) -> bytes:
 def padding(size_bytes: int) -> bytes:
     """Return the zeros that fill the last block of a file of `size_bytes` bytes."""
     return bytes(-size_bytes % BLOCK_BYTES)
+
+
+def _fits_one_block(name: bytes, template: _Template, size_bytes: int, link_target: bytes) -> bool:
+    """Return whether the plain fields hold all as it is, as they nearly always do."""
+    return (
+        len(name) <= _NAME_BYTES
+        and len(link_target) <= _NAME_BYTES
+        and size_bytes < _OCTAL_SIZE_LIMIT
+        and not template.pax_records
+        and name.isascii()
+        and link_target.isascii()
+    )
 
 
 def _split(name: bytes) -> tuple[bytes, bytes] | None:

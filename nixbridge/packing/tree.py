@@ -27,6 +27,7 @@ from nixbridge.packing.header import (
     Kind,
     Owner,
     header,
+    header_size_bytes,
 )
 from nixbridge.packing.perms import PermRules
 
@@ -57,8 +58,8 @@ class Origin(NamedTuple):
 class Entry(NamedTuple):
     """One member of the tar. A plain tuple, as a layer may have a million of them.
 
-    A regular file is `data`, or is read from its `origin`. What has neither is made by nixbridge;
-    `is_implied` says that it is a parent that nobody brought.
+    A regular file is read from its `origin`; what has none is made by nixbridge, a file from
+    `data`. `is_implied` says that it is a parent that nobody brought, made for its `origin`.
     """
 
     name: bytes
@@ -75,6 +76,16 @@ class Entry(NamedTuple):
         """Return the bytes that stand before the file's own."""
         return header(
             self.name, self.kind, self.mode, self.owner, self.size_bytes, self.link_target
+        )
+
+    def size_in_tar_bytes(self) -> int:
+        """Return how many bytes of the tar the entry takes."""
+        return (
+            header_size_bytes(
+                self.name, self.kind, self.mode, self.owner, self.size_bytes, self.link_target
+            )
+            + self.size_bytes
+            + -self.size_bytes % BLOCK_BYTES
         )
 
     def describe_origin(self) -> str:
@@ -102,8 +113,7 @@ class LayerTree:
     def tar_size_bytes(self) -> int:
         """The size of the tar, known without reading a file."""
         return len(END_OF_ARCHIVE) + sum(
-            len(entry.header()) + entry.size_bytes + -entry.size_bytes % BLOCK_BYTES
-            for entry in self._entries.values()
+            entry.size_in_tar_bytes() for entry in self._entries.values()
         )
 
     def add_directory(self, path: str, *, mode: int = 0o755, owner: Owner = Owner()) -> None:
@@ -175,7 +185,10 @@ class LayerTree:
         if parent is not None:
             known_parent = self._entries.get(parent)
             if known_parent is None:
-                self._put(Entry(parent, DIRECTORY, 0o755, Owner(), is_implied=True))
+                implied = Entry(
+                    parent, DIRECTORY, 0o755, Owner(), origin=entry.origin, is_implied=True
+                )
+                self._put(implied)
             elif known_parent.kind != DIRECTORY:
                 raise PackError(
                     f"`{_text(parent)}` would be {_KIND_WORDS[known_parent.kind]} from "
