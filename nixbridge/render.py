@@ -174,7 +174,7 @@ def to_nix(value: object, *, indent: int = 0) -> str:  # noqa: C901, PLR0911 - a
             return text if _PLAIN_PATH.fullmatch(text) else f"(/. + {_string(text)})"
         case Mapping():
             return _attribute_set(value, indent)
-        case Sequence():
+        case list() | tuple():
             return _list(value, indent)
         case _:
             raise InputError(f"a value of the type `{type(value).__name__}` has no literal in Nix")
