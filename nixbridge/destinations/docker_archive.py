@@ -61,6 +61,8 @@ class DockerArchive:
                 f"`docker-archive:{text}` asks for a digest, which an archive cannot promise",
                 hint=f"leave out `@{reference.digest}`",
             )
+        if reference is not None and reference.tag is None:
+            reference = ImageReference(name=reference.name, tag="latest")
         return cls(path=None if file == _STANDARD_OUTPUT else Path(file), reference=reference)
 
     def open(self, *, default_reference: str) -> DockerArchiveWriter:
@@ -69,8 +71,6 @@ class DockerArchive:
         Raises `DestinationError`, `InputError`.
         """
         reference = self.reference or ImageReference.parse(default_reference)
-        if reference.tag is None:
-            reference = ImageReference(name=reference.name, tag="latest")
         if self.path is None:
             return DockerArchiveWriter(_standard_output(), reference, prefix="")
         prefix = f"docker-archive:{self.path}:"

@@ -34,8 +34,8 @@ _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
-def failing_at(place: Path | str) -> Iterator[None]:
-    """Say that writing `place` failed when the system refuses something.
+def failing_at(place: Path | str, *, doing: str = "writing") -> Iterator[None]:
+    """Say that writing `place`, or `doing` something else there, failed when the system refuses it.
 
     Raises `DestinationError`.
     """
@@ -44,7 +44,7 @@ def failing_at(place: Path | str) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise DestinationError(
-            f"writing `{place}` failed: {reason[:1].lower()}{reason[1:]}",
+            f"{doing} `{place}` failed: {reason[:1].lower()}{reason[1:]}",
             hint="make room there, or write elsewhere" if error.errno in _NO_SPACE else None,
         ) from error
 

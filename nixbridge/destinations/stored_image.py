@@ -71,7 +71,7 @@ class DirectoryBlobs:
 
     def read(self, name: str) -> bytes:
         """Return a file's contents."""
-        with failing_at(self.place):
+        with failing_at(self.place, doing="reading"):
             try:
                 return (self.place / name).read_bytes()
             except FileNotFoundError as error:
@@ -95,7 +95,7 @@ class ArchiveBlobs:
 
         Raises `DestinationError`.
         """
-        with failing_at(path):
+        with failing_at(path, doing="reading"):
             try:
                 return cls(open_archive(path))
             except ValueError as error:
@@ -103,7 +103,7 @@ class ArchiveBlobs:
 
     def read(self, name: str) -> bytes:
         """Return a member's contents."""
-        with failing_at(self.place):
+        with failing_at(self.place, doing="reading"):
             return self.archive.read(name)
 
 
