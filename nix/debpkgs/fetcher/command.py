@@ -34,11 +34,10 @@ def main(argv: Sequence[str] | None = None, *, home: Path) -> int:
     arguments = _parser().parse_args(argv)
     try:
         with _Workshop(arguments.suite, home=home, archive_uri=arguments.archive).open() as work:
-            match arguments.verb:
-                case "fetch":
-                    work.fetch(may_resolve=not arguments.locked)
-                case "lock":
-                    work.resolve()
+            if arguments.verb == "fetch":
+                work.fetch(may_resolve=not arguments.locked)
+            else:
+                work.resolve()
     except DebpkgsError as error:
         say(f"error: {error}")
         if error.hint:
@@ -73,8 +72,8 @@ def say(text: str) -> None:
 
 def cache_directory() -> Path:
     """Return the user's directory for downloaded packages."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "nixbridge/debs"
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "nixbridge/debs"
 
 
 class _Workshop:
@@ -124,7 +123,7 @@ class _Workshop:
         debs = {name: lock.debs[name] for name in sorted(needed)}
         absent = {name: deb for name, deb in debs.items() if not self._is_cached(deb)}
         if absent and not self._download_locked(absent, may_resolve=may_resolve):
-            self.resolve(old=lock)
+            self.resolve()
             self.fetch(may_resolve=False)
             return
         if bootstrap_path in missing:
@@ -135,17 +134,17 @@ class _Workshop:
             raise DebpkgsError(f"added, and yet not in the store: {', '.join(sorted(left))}")
         say(f"{self.suite}: {len(missing)} files added to the store, {len(absent)} downloaded")
 
-    def resolve(self, old: Lock | None = None) -> Lock:
+    def resolve(self) -> Lock:
         """Resolve the suite, write the lock, and say what has changed."""
-        if old is None and self.lock_path.exists():
+        try:
             old = Lock.read(self.lock_path)
+        except DebpkgsError as error:
+            say(f"{error}: making it")
+            old = None
         archive = self._updated_archive()
         wanted = self.spec.roots_in(self.suite)
         offered = archive.offered(
-            deb
-            for names in wanted
-            for unit in names
-            for deb in self.spec.packages_asked_for(unit)
+            deb for names in wanted for unit in names for deb in self.spec.packages_asked_for(unit)
         )
         roots = [self._first_offered(names, offered) for names in wanted]
         chosen = archive.resolve(

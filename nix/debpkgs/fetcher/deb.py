@@ -10,9 +10,9 @@ import posixpath
 import struct
 import subprocess
 import tarfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import DebpkgsError
 
@@ -63,40 +63,63 @@ def elf_entry(image: bytes) -> Entry | None:
     kind, machine = struct.unpack_from("<HH", image, 16)
     if kind not in (_ET_EXEC, _ET_DYN) or machine != _EM_X86_64:
         return None
+    segments = _segments(image)
+    return Entry(
+        needed=_needed(image, segments),
+        is_program=any(segment.kind == _PT_INTERP for segment in segments),
+    )
+
+
+class _Segment(NamedTuple):
+    kind: int
+    flags: int
+    offset: int
+    address: int
+    physical_address: int
+    size_bytes: int
+
+
+def _segments(image: bytes) -> list[_Segment]:
     (headers,) = struct.unpack_from("<Q", image, 32)
     header_size, header_count = struct.unpack_from("<HH", image, 54)
-    is_program, dynamic, loads = False, None, []
-    for index in range(header_count):
-        segment, _, offset, address, _, size = struct.unpack_from(
-            "<IIQQQQ", image, headers + index * header_size
-        )
-        if segment == _PT_INTERP:
-            is_program = True
-        elif segment == _PT_DYNAMIC:
-            dynamic = range(offset, offset + size, 16)
-        elif segment == _PT_LOAD:
-            loads.append((address, offset, size))
+    return [
+        _Segment(*struct.unpack_from("<IIQQQQ", image, headers + index * header_size))
+        for index in range(header_count)
+    ]
+
+
+def _needed(image: bytes, segments: list[_Segment]) -> tuple[str, ...]:
     names: list[int] = []
     strings = 0
-    for position in dynamic or ():
-        tag, value = struct.unpack_from("<qQ", image, position)
-        if tag == _DT_NULL:
+    for dynamic in (segment for segment in segments if segment.kind == _PT_DYNAMIC):
+        for position in range(dynamic.offset, dynamic.offset + dynamic.size_bytes, 16):
+            tag, value = struct.unpack_from("<qQ", image, position)
+            if tag == _DT_NULL:
+                break
+            if tag == _DT_NEEDED:
+                names.append(value)
+            elif tag == _DT_STRTAB:
+                strings = value
+    # The table's address in memory, as a place in the file.
+    for load in segments:
+        if load.kind == _PT_LOAD and 0 <= strings - load.address < load.size_bytes:
+            strings += load.offset - load.address
             break
-        if tag == _DT_NEEDED:
-            names.append(value)
-        elif tag == _DT_STRTAB:
-            strings = next(o + value - a for a, o, size in loads if a <= value < a + size)
-    needed = tuple(
-        image[strings + n : image.index(b"\0", strings + n)].decode("ascii") for n in names
+    return tuple(
+        image[strings + name : image.index(b"\0", strings + name)].decode("ascii") for name in names
     )
-    return Entry(needed=needed, is_program=is_program)
 
 
 def read_package(path: Path) -> dict[str, Entry]:
     """Read the files and links of a .deb."""
     entries: dict[str, Entry] = {}
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", path], stdout=subprocess.PIPE) as unpack:
-        with tarfile.open(fileobj=unpack.stdout, mode="r|") as archive:
+    try:
+        with (
+            subprocess.Popen(
+                ["dpkg-deb", "--fsys-tarfile", path], stdout=subprocess.PIPE
+            ) as unpack,
+            tarfile.open(fileobj=unpack.stdout, mode="r|") as archive,
+        ):
             for member in archive:
                 name = flatten(member.name)
                 entry = _read_member(archive, member)
@@ -105,8 +128,8 @@ def read_package(path: Path) -> dict[str, Entry]:
                 # /bin/x may be a link to /usr/bin/x: one place here, and the file is what counts.
                 if entry.link is None or name not in entries:
                     entries[name] = entry
-    if unpack.returncode != 0:
-        raise DebpkgsError(f"`dpkg-deb` cannot read `{path}`")
+    except tarfile.TarError as error:
+        raise DebpkgsError(f"`{path}` is not a Debian package: {error}") from error
     return entries
 
 

@@ -7,7 +7,6 @@ that a change of packages.toml cannot be forgotten.
 from __future__ import annotations
 
 import json
-import os
 import posixpath
 import re
 import tempfile
@@ -22,7 +21,7 @@ from .graph import Unit
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockedDeb:
-    """One .debs: what it is called, and what its bytes are."""
+    """One .deb: what it is called, and what its bytes are."""
 
     version: str
     filename: str
@@ -128,8 +127,9 @@ class Lock:
             ) as file:
                 file.write(self.dump())
             # NamedTemporaryFile makes private files, and a lock is for everybody.
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
+            written = Path(file.name)
+            written.chmod(0o644)
+            written.replace(path)
         except OSError as error:
             raise DebpkgsError(f"cannot write the lock `{path}`: {error.strerror}") from error
 

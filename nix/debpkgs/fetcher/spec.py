@@ -38,7 +38,9 @@ class UnitRule:
         known = {"debs", "same-as", "main", "with", "remove", "interpreters", "links", "needs"}
         unknown = sorted(set(table) - known - {"provides"})
         if unknown:
-            raise DebpkgsError(f"packages.toml: [units.{name}] has unknown keys: {', '.join(unknown)}")
+            raise DebpkgsError(
+                f"packages.toml: [units.{name}] has unknown keys: {', '.join(unknown)}"
+            )
         return cls(
             debs=tuple(re.compile(pattern) for pattern in table.get("debs", ())),
             same_as=table.get("same-as"),
