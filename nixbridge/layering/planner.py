@@ -6,7 +6,7 @@ earlier layer holds with the same options comes again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -123,7 +123,7 @@ def _check(
         if path not in seen:
             raise refuse(f"`{path}` is not placed")
     if 1 <= layer.max_layers < len(groups):
-        raise refuse(f"{len(groups)} layers, where {layer.max_layers} are allowed")
+        raise refuse(f"{len(groups)} layers, where {layer.max_layers} may be")
 
 
 def _reason(
@@ -141,14 +141,15 @@ def _own_words(layer: LayerDescription) -> str:
     """Say what the user asked for; of a layer that holds it all the strategy knows less."""
     roots = [path for path in layer.roots if path not in layer.ignore]
     if roots:
-        return f"explicit: {_names(roots)} and {'its' if len(roots) == 1 else 'their'} closure"
+        closures = "its closure" if len(roots) == 1 else "their closures"
+        return f"explicit: {_names(roots)} and {closures}"
     if layer.copy_to_root:
         return "what the files at / refer to"
     return f"what {_names(layer.roots)} refers to"
 
 
-def _names(paths: Iterable[StorePath]) -> str:
+def _names(paths: Sequence[StorePath]) -> str:
     names = [path.name for path in paths]
     if len(names) > _MOST_NAMES:
         names = [*names[: _MOST_NAMES - 1], f"{len(names) - _MOST_NAMES + 1} more"]
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return ", ".join(names)
