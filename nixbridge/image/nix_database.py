@@ -137,7 +137,7 @@ def nix_database_bytes(infos: Sequence[PathInfo]) -> bytes:
                     str(info.nar_hash),
                     _REGISTRATION_TIME,
                     None if info.deriver is None else str(info.deriver),
-                    info.nar_size_bytes,
+                    info.nar_size_bytes or None,  # to Nix, 0 is unknown
                 )
                 for info in infos
             ),
