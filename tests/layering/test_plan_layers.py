@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nixbridge.closure import ClosureGraph, NarHash, PathInfo, StorePath
@@ -314,6 +314,7 @@ def descriptions(draw: st.DrawFn) -> ImageDescription:
     return description_of(graph, *layers)
 
 
+@settings(deadline=None)
 @given(descriptions())
 def test_plan_is_a_partition_of_what_is_asked_for(description: ImageDescription) -> None:
     plan = plan_layers(description)
@@ -339,6 +340,7 @@ def sorting(path: object) -> tuple[StorePath, bool]:
     return (path.info.path, path.copy_to_root)  # type: ignore[attr-defined]
 
 
+@settings(deadline=None)
 @given(descriptions())
 def test_plan_keeps_to_the_budget_of_each_layer(description: ImageDescription) -> None:
     lengths = Counter(id(layer.history) for layer in plan_layers(description).layers)
@@ -347,6 +349,7 @@ def test_plan_keeps_to_the_budget_of_each_layer(description: ImageDescription) -
             assert lengths[id(layer.history)] <= layer.max_layers
 
 
+@settings(deadline=None)
 @given(descriptions(), st.randoms(use_true_random=False))
 def test_plan_does_not_depend_on_the_order_of_input(
     description: ImageDescription, randomness: random.Random
