@@ -5,5 +5,5 @@
   assertOneOf =
     name: value: allowed:
     lib.assertMsg (builtins.elem value allowed)
-      "${name} must be one of ${lib.generators.toPretty { } allowed}, but is: ${lib.generators.toPretty { } value}";
+      "${name} must be one of ${builtins.toJSON allowed}, but is: ${builtins.toJSON value}";
 }

@@ -84,17 +84,6 @@ rec {
     path: attrByPath path (throw "cannot find attribute '${lib.concatStringsSep "." path}'");
   setAttrByPath =
     path: value: if path == [ ] then value else { ${head path} = setAttrByPath (tail path) value; };
-  # [ { path = [ "a" "b" ]; update = old: new; } … ]; `update` gets null where nothing was.
-  updateManyAttrsByPath =
-    updates: attrs:
-    foldl' (
-      result:
-      { path, update }:
-      recursiveUpdateUntil (
-        p: _: _: p == path
-      ) result (setAttrByPath path (update (attrByPath path null result)))
-    ) attrs updates;
-
   mapAttrsRecursive = mapAttrsRecursiveCond (_: true);
   mapAttrsRecursiveCond =
     condition: function: attrs:

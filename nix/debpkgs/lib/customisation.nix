@@ -1,5 +1,25 @@
 # Calling packages with what they ask for, and changing them afterwards.
 { lib }:
+let
+  # A function (or the file of one), and the arguments that it gets: those it names, from the scope and
+  # from the caller.
+  matchArguments =
+    scope: function: arguments:
+    let
+      called = if lib.isFunction function then function else import function;
+      wanted = lib.functionArgs called;
+      known = builtins.intersectAttrs wanted scope // arguments;
+      missing = builtins.filter (name: !(wanted.${name} || known ? ${name})) (builtins.attrNames wanted);
+      where = lib.optionalString (builtins.isPath function) " at ${toString function}";
+    in
+    if missing == [ ] then
+      {
+        function = called;
+        arguments = known;
+      }
+    else
+      throw "callPackage: function${where} called without required argument \"${builtins.head missing}\"";
+in
 rec {
   # A function of an attribute set whose result remembers its arguments: `.override`.
   makeOverridable =
@@ -33,29 +53,19 @@ rec {
   callPackageWith =
     scope: function: arguments:
     let
-      called = if lib.isFunction function then function else import function;
-      wanted = lib.functionArgs called;
-      known = builtins.intersectAttrs wanted scope // arguments;
-      missing = builtins.filter (name: !(wanted.${name} || known ? ${name})) (builtins.attrNames wanted);
+      call = matchArguments scope function arguments;
     in
-    if missing == [ ] then
-      makeOverridable called known
-    else
-      throw "lib.customisation.callPackageWith: Function called without required argument \"${builtins.head missing}\"${
-        lib.optionalString (builtins.isPath function) " at ${toString function}"
-      }";
+    makeOverridable call.function call.arguments;
 
+  # A function that makes several packages: each can be overridden by itself.
   callPackagesWith =
     scope: function: arguments:
     let
-      packages = callPackageWith scope function arguments;
+      call = matchArguments scope function arguments;
+      only =
+        name: lib.setFunctionArgs (changed: (call.function changed).${name}) (lib.functionArgs call.function);
     in
-    lib.mapAttrs (_: package: lib.extendDerivation true { } package) (
-      removeAttrs packages [
-        "override"
-        "overrideDerivation"
-      ]
-    );
+    lib.mapAttrs (name: _: makeOverridable (only name) call.arguments) (call.function call.arguments);
 
   extendDerivation =
     condition: passthru: package:

@@ -8,7 +8,7 @@ rec {
     else if lib.isBool value then
       lib.boolToString value
     else if lib.isAttrs value && !lib.isStringLike value || lib.isList value || lib.isFunction value then
-      abort "generators.mkValueStringDefault: this value is not supported: ${toPretty { } value}"
+      abort "generators.mkValueStringDefault: no way to write a ${builtins.typeOf value}"
     else
       toString value;
 
@@ -56,43 +56,4 @@ rec {
 
   toJSON = _: builtins.toJSON;
   toYAML = toJSON;
-
-  # As Nix would print it, for people to read.
-  toPretty =
-    {
-      multiline ? true,
-      indent ? "",
-      ...
-    }@options:
-    value:
-    let
-      inner = indent + "  ";
-      nested = toPretty (options // { indent = inner; });
-      open = if multiline then "\n${inner}" else " ";
-      close = if multiline then "\n${indent}" else " ";
-      items =
-        left: right: parts:
-        if parts == [ ] then
-          "${left} ${right}"
-        else
-          left + open + lib.concatStringsSep open parts + close + right;
-    in
-    if lib.isString value then
-      lib.escapeNixString value
-    else if value == null then
-      "null"
-    else if lib.isBool value then
-      lib.boolToString value
-    else if lib.isInt value || lib.isFloat value || lib.isPath value then
-      toString value
-    else if lib.isList value then
-      items "[" "]" (map nested value)
-    else if lib.isFunction value then
-      "<function>"
-    else if lib.isDerivation value then
-      "<derivation ${value.name or "???"}>"
-    else
-      items "{" "}" (
-        lib.mapAttrsToList (name: item: "${lib.escapeNixIdentifier name} = ${nested item};") value
-      );
 }

@@ -108,18 +108,19 @@ rec {
 
   findFirstIndex =
     predicate: default: items:
+    # A fold and no recursion: a long list must not exhaust the stack. Negative: not found, so far -n-1.
     let
-      count = length items;
-      from =
-        n:
-        if n == count then
-          default
-        else if predicate (elemAt items n) then
-          n
+      found = foldl' (
+        index: item:
+        if index >= 0 then
+          index
+        else if predicate item then
+          -index - 1
         else
-          from (n + 1);
+          index - 1
+      ) (-1) items;
     in
-    from 0;
+    if found < 0 then default else found;
   findFirst =
     predicate: default: items:
     let

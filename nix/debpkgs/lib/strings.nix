@@ -84,7 +84,9 @@ rec {
   toUpper = replaceStrings lower upper;
   toSentenceCase =
     text:
-    if text == "" then "" else toUpper (substring 0 1 text) + toLower (substring 1 (-1) text);
+    lib.throwIfNot (isString text) "toSentenceCase: not a string but a ${builtins.typeOf text}" (
+      toUpper (substring 0 1 text) + toLower (substring 1 (-1) text)
+    );
 
   trim = trimWith {
     start = true;
@@ -176,7 +178,9 @@ rec {
       let
         text = toString value;
       in
-      substring 0 1 text == "/" && dirOf text == builtins.storeDir
+      # Directly in the store; or what stands for a path that only its content will name.
+      (substring 0 1 text == "/" && dirOf text == builtins.storeDir)
+      || match "/[0-9a-df-np-sv-z]{52}" text != null
     );
 
   # A decimal number, with space around it allowed, but no zero in front (could be meant as octal).
@@ -240,12 +244,6 @@ rec {
   makeLibraryPath = makeSearchPathOutput "lib" "lib";
   makeIncludePath = makeSearchPathOutput "dev" "include";
 
-  normalizePath =
-    path:
-    let
-      absolute = hasPrefix "/" path;
-    in
-    optionalString absolute "/" + concatStringsSep "/" (filter (part: part != "") (splitString "/" path));
   fileContents = file: removeSuffix "\n" (builtins.readFile file);
   readPathsFromFile =
     root: file:

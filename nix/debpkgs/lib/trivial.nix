@@ -7,7 +7,6 @@
     bitOr
     bitXor
     deepSeq
-    functionArgs
     fromJSON
     fromTOML
     genericClosure
@@ -53,8 +52,17 @@
     else
       0;
 
-  isFunction = value: builtins.isFunction value || (value ? __functor && builtins.isFunction (value.__functor value));
+  # A set with __functor can be called like a function.
+  isFunction =
+    value:
+    builtins.isFunction value || (value ? __functor && lib.isFunction (value.__functor value));
   toFunction = value: if lib.isFunction value then value else _: value;
+  functionArgs =
+    function:
+    if function ? __functor then
+      function.__functionArgs or (lib.functionArgs (function.__functor function))
+    else
+      builtins.functionArgs function;
   setFunctionArgs = function: arguments: {
     __functor = _: function;
     __functionArgs = arguments;
