@@ -204,7 +204,12 @@ def _best_effort(text: bytes, width_bytes: int) -> bytes:
     Like Go, never end in a slash by cutting: some readers take such a file for a directory.
     """
     text = _only_ascii(text)
-    return text if len(text) <= width_bytes else text[:width_bytes].removesuffix(b"/")
+    cut = text[:width_bytes]
+    if len(text) > width_bytes and cut.endswith(b"/"):
+        # Of several slashes Go replaces the first, which is enough.
+        end = len(cut.rstrip(b"/"))
+        cut = cut[:end] + b"\0" + cut[end + 1 :]
+    return cut
 
 
 def _only_ascii(text: bytes) -> bytes:

@@ -91,7 +91,7 @@ func main() {
 		"/zwölf", "/zwölf/Boxkämpfer", "/\xff", "/日本語/ファイル", "/a b\tc\nd", "/" + strings.Repeat("ü", 60),
 		"/" + strings.Repeat("é", 49) + "/" + strings.Repeat("n", 120), "/ü/" + strings.Repeat("n", 97), "/ü",
 		strings.Repeat("/abcdefgh/ü", 30), "/" + strings.Repeat("n", 98) + "/ü", "/" + strings.Repeat("n", 86) + "/üx",
-		"/" + strings.Repeat("n", 85) + "/ü", "/\x7f\x01",
+		"/" + strings.Repeat("n", 85) + "/ü", "/\x7f\x01", "/" + strings.Repeat("n", 97) + "/ü/ü/x", "/" + strings.Repeat("n", 96) + "/ü/ü/x",
 	} {
 		add(tar.Header{Name: name, Mode: 0444, Size: 3})
 		add(tar.Header{Name: name, Mode: 0555, Typeflag: tar.TypeDir})
