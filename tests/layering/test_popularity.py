@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from nixbridge.closure import ClosureGraph, NarHash, PathInfo, StorePath
 from nixbridge.layering.popularity import paths_by_popularity, popularity
 
@@ -72,3 +77,29 @@ def test_popularity_does_not_overflow() -> None:
     ordered = paths_by_popularity(ClosureGraph.of(infos))
     assert [path.name for path in ordered[:4]] == ["199b", "199a", "198b", "198a"]
     assert ordered[-1].name == "000a"
+
+
+@settings(deadline=None)
+@given(st.lists(st.sets(st.integers(0, 8)), min_size=1, max_size=9))
+def test_popularity_is_the_number_of_ways_down(references: list[set[int]]) -> None:
+    # Path 3 may refer to 3 and to those before it.
+    graph = graph_of(
+        {
+            str(number): "".join(str(other) for other in others if other <= number)
+            for number, others in enumerate(references)
+        }
+    )
+    ends: Counter[StorePath] = Counter()
+
+    def walk(path: StorePath) -> None:
+        ends[path] += 1
+        for reference in graph[path].references:
+            if reference != path:
+                walk(reference)
+
+    for info in graph:
+        walk(info.path)
+    seen = [path for info in graph for path in (info.path, *info.references)]
+    assert paths_by_popularity(graph) == sorted(
+        graph.infos, key=lambda path: (-ends[path], -seen.index(path))
+    )
