@@ -410,9 +410,8 @@ def test_a_template_of_the_users_may_take_ours_in(tmp_path: Path) -> None:
     ("text", "message"),
     [
         (
-            "\n{{ spec.image.nam }}",
-            "{}:2 cannot be rendered: 'nixbridge.spec.image_spec.ImageSection object' "
-            + "has no attribute 'nam'",
+            "\n{{ labels.nam }}",
+            "{}:2 cannot be rendered: 'dict object' has no attribute 'nam'",
         ),
         (
             "\n\n{% if %}",

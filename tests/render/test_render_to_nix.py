@@ -31,8 +31,8 @@ few_runs = settings(
 _PIECES = (
     "$", "{", "}", "${", "$${", "\\", '"', "'", "''", "''$", "\n", "\r", "\r\n", "\t", " ", ";",
     "#", "/*", "*/", "(", ")", "[", "]", "=", ".", "..", "/", "~", "<", ">", "<nixpkgs>", "in",
-    "let", "1", "-1", "e", "\x01", "\x7f", "\ufeff", "\u2028", "é", "\U0001f600", 'builtins.abort "x"',
-    "a", "outPath", "__functor", "https://a.b/c", "x: x", "rec",
+    "let", "1", "-1", "e", "\x01", "\x7f", "\ufeff", "\u2028", "é", "\U0001f600",
+    'builtins.abort "x"', "a", "outPath", "__functor", "https://a.b/c", "x: x", "rec",
 )  # fmt: skip
 
 texts = st.one_of(
