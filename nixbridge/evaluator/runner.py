@@ -70,7 +70,7 @@ class SubprocessRunner:
             # a group, because a background group that asks the terminal for a password hangs.
             start_new_session=True,
         )
-        with _no_orphans(process), process:
+        with process, _no_orphans(process):
             stdout: list[bytes] = []
             # Reading one pipe to its end before the other would deadlock when the other is full.
             reader = threading.Thread(target=_read_all, args=(process.stdout, stdout), daemon=True)
