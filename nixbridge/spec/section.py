@@ -7,17 +7,13 @@ wrong is collected, not raised, so that everything wrong with a file is reported
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from nixbridge.spec.values import InvalidValueError, Problem, as_table
+from nixbridge.spec.values import InvalidValueError, Problem, as_table, place_of
 
 Parse = Callable[[object], Any]
-
-# https://toml.io/en/v1.0.0#keys
-_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,5 +107,4 @@ def _as_table_at(place: str, value: object) -> Mapping[str, Any]:
 
 
 def _within(place: str, key: str) -> str:
-    shown = key if _BARE_KEY.fullmatch(key) else f'"{key}"'
-    return f"{place}.{shown}" if place else shown
+    return place_of(place, key).removeprefix(".")

@@ -36,6 +36,9 @@ _KINDS: Final[Mapping[type, str]] = MappingProxyType(
     }
 )
 
+# https://toml.io/en/v1.0.0#keys
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+
 _NIX_MAX_INTEGER: Final = 2**63 - 1
 _MAX_ID: Final = 2**32 - 2  # the last number is no user: it says "leave as it is" to chown
 _MAX_PORT: Final = 2**16 - 1
@@ -75,6 +78,14 @@ class InvalidValueError(Exception):
     def __init__(self, *problems: Problem) -> None:
         super().__init__(*problems)
         self.problems = problems
+
+
+def place_of(table: str, key: str) -> str:
+    """Return the place of a key of the table at the place `table`, as TOML writes a dotted key.
+
+    Without a table, it is to be put behind a place by `Problem.within`.
+    """
+    return f"{table}.{key if _BARE_KEY.fullmatch(key) else _quoted(key)}"
 
 
 def _invalid(text: str, *, hint: str | None = None) -> InvalidValueError:
@@ -163,7 +174,7 @@ def table_of(
             try:
                 parsed[key(name)] = parse(element)
             except InvalidValueError as error:
-                problems += [problem.within(f".{_quoted(name)}") for problem in error.problems]
+                problems += [problem.within(place_of("", name)) for problem in error.problems]
         if problems:
             raise InvalidValueError(*problems)
         return MappingProxyType(parsed)
@@ -278,7 +289,7 @@ def as_nix_setting(value: object) -> str | int | bool | tuple[str, ...]:
 def _as_line(value: object) -> str:
     text = as_text(value)
     if "\n" in text:
-        raise _invalid("holds the end of a line, and nix.conf has one line for a setting")
+        raise _invalid("holds the end of a line, and has to be one line")
     return text
 
 
