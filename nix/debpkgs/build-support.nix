@@ -410,6 +410,19 @@ in
     paths: final.runCommandLocal "runtime-deps" { } "cp ${final.closureInfo { rootPaths = paths; }}/store-paths $out";
   writeReferencesToFile = path: final.writeClosure [ path ];
 
+  makeSetupHook =
+    {
+      name,
+      meta ? { },
+      passthru ? { },
+    }:
+    script:
+    final.runCommandLocal name { inherit meta passthru; } ''
+      mkdir -p $out/nix-support
+      cp ${script} $out/nix-support/setup-hook
+    '';
+  makeWrapper = final.makeSetupHook { name = "make-wrapper"; } ./make-wrapper.sh;
+
   emptyFile = final.runCommandLocal "empty-file" { } "touch $out";
   emptyDirectory = final.runCommandLocal "empty-directory" { } "mkdir $out";
 }

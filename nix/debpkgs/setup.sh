@@ -38,6 +38,11 @@ export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-315532800}
 export NIX_BUILD_TOP=${NIX_BUILD_TOP:-$PWD}
 : "${prefix:=${out-}}"
 
+# Functions and settings that packages bring (nix-support/setup-hook), and that the derivation does.
+for package in "${inputs[@]}"; do
+  if [ -f "$package/nix-support/setup-hook" ]; then . "$package/nix-support/setup-hook"; fi
+done
+
 # A hook or phase: a function of that name, or a variable with code, or nothing.
 runHook() {
   local body=${!1-}
@@ -194,6 +199,9 @@ genericBuild() {
     runPhase "$phase"
   done
 }
+
+# After this file's functions, so that it may replace them.
+runHook postHook
 
 if [ -n "${buildCommandPath-}" ]; then
   . "$buildCommandPath"
