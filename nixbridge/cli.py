@@ -21,7 +21,9 @@ from nixbridge.console import Console
 from nixbridge.description import description_document
 from nixbridge.destinations.reference import parse_destination
 from nixbridge.destinations.stored_image import Inspectable
-from nixbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, InputError, NixbridgeError
+from nixbridge.doctor import diagnose, findings_document, findings_text
+from nixbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, InputError, NixbridgeError, NixError
+from nixbridge.evaluator import SubprocessRunner
 from nixbridge.report.closure import closure_document, closure_table
 from nixbridge.report.image import (
     image_document,
@@ -258,6 +260,24 @@ def inspect(
         console.data(stored_image_text(stored))
 
 
+@app.command()
+def doctor(
+    context: typer.Context,
+    is_json: bool = _JSON,
+    verbose: int = _VERBOSE,
+    quiet: int = _QUIET,
+) -> None:
+    """Find out what is wrong with Nix and its surroundings here, and what to do."""
+    console = context.obj.configure(verbose, quiet)
+    findings = diagnose(SubprocessRunner(), os.environ)
+    if is_json:
+        console.document(findings_document(findings))
+    else:
+        console.data(findings_text(findings))
+    if any(finding.status == "problem" for finding in findings):
+        raise typer.Exit(NixError.exit_status)
+
+
 def _split_arguments(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split at `--`, and join the two words of `--arg` and `--argstr`, as nix spells them.
 
@@ -293,6 +313,9 @@ def main(argv: Sequence[str]) -> int:
         run = Run(nix, is_json="--json" in ours)
         console = run.console
         status = app(args=ours, obj=run, standalone_mode=False)
+        if status == EXIT_INTERRUPTED:
+            # Some versions of typer turn the interrupt into this.
+            raise KeyboardInterrupt
     except NixbridgeError as error:
         console.error(error)
         return error.exit_status

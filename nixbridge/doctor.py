@@ -9,7 +9,7 @@ from __future__ import annotations
 import grp
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -20,12 +20,14 @@ from nixbridge.errors import NixbridgeError, NixError
 from nixbridge.evaluator import CommandRunner, Nix, find_nix
 
 _PLUGIN_GROUPS: Final = ("strategies", "destinations", "templates")
+FINDINGS_DOCUMENT_VERSION: Final = 1
+
 _ENGINES: Final = ("podman", "docker", "bwrap")
 _FEATURES: Final = ("nix-command", "flakes")
 _NIX_CONF: Final = "`/etc/nix/nix.conf` or `~/.config/nix/nix.conf`"
 _STORE_HINT: Final = (
-    "be root, or have a daemon (start `nix-daemon`; on Debian `apt-get install nix-setup-systemd`), "
-    "or use a store of your own with `NIX_REMOTE=DIRECTORY`"
+    "be root, or have a daemon (start `nix-daemon`; on Debian `apt-get install "
+    "nix-setup-systemd`), or use a store of your own with `NIX_REMOTE=DIRECTORY`"
 )
 
 Status = Literal["ok", "warning", "problem"]
@@ -225,3 +227,30 @@ def _engines(environment: Mapping[str, str]) -> Finding:
 
 def _problem(name: str, error: NixbridgeError) -> Finding:
     return Finding(name=name, status="problem", message=error.message, hint=error.hint)
+
+
+def findings_text(findings: Sequence[Finding]) -> str:
+    """Write one line a finding, with what to do below it."""
+    width = max(len(finding.name) for finding in findings)
+    lines: list[str] = []
+    for finding in findings:
+        lines.append(f"{finding.status:<7}  {finding.name.ljust(width)}  {finding.message}")
+        if finding.hint is not None:
+            lines.append(f"{'':7}  {'':{width}}  hint: {finding.hint}")
+    return "\n".join(lines)
+
+
+def findings_document(findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return what `doctor --json` prints."""
+    return {
+        "version": FINDINGS_DOCUMENT_VERSION,
+        "findings": [
+            {
+                "name": finding.name,
+                "status": finding.status,
+                "message": finding.message,
+                "hint": finding.hint,
+            }
+            for finding in findings
+        ],
+    }

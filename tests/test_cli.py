@@ -1,0 +1,155 @@
+"""The command line without Nix: what it says, where, and with which exit status."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from nixbridge import cli, errors
+from nixbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, NixbridgeError
+
+EXIT_CODE_ROW = re.compile(r"^\| (\d+) \| (?:`(\w+)`: )?", re.MULTILINE)
+VERB_ROW = re.compile(r"^\| `([a-z]+)` \| (.+?) \|$", re.MULTILINE)
+
+
+class Outcome:
+    def __init__(self, capsys: pytest.CaptureFixture[str], *argv: str) -> None:
+        self.status = cli.main(argv)
+        captured = capsys.readouterr()
+        self.stdout, self.stderr = captured.out, captured.err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = Outcome(capsys, "--version")
+    assert (outcome.status, outcome.stdout, outcome.stderr) == (0, "nixbridge 0.1.0\n", "")
+
+
+def test_help_names_every_verb_as_the_readme_does(
+    capsys: pytest.CaptureFixture[str], repository: Path
+) -> None:
+    readme = dict(VERB_ROW.findall((repository / "README.md").read_text()))
+    text = Outcome(capsys, "--help").stdout
+    verbs = re.findall(r"^  ([a-z]+)  +\S", text.partition("Commands:")[2], re.MULTILINE)
+    assert sorted(verbs) == sorted(readme)
+    for verb in verbs:
+        assert Outcome(capsys, verb, "--help").status == 0
+
+
+def test_the_readme_has_every_exit_code(repository: Path) -> None:
+    classes = [
+        value
+        for value in vars(errors).values()
+        if inspect.isclass(value)
+        and issubclass(value, NixbridgeError)
+        and value is not NixbridgeError
+    ]
+    known = {str(kind.exit_status): kind.code for kind in classes}
+    assert len(known) == len(classes), "two errors share an exit status"
+    rows = dict(EXIT_CODE_ROW.findall((repository / "README.md").read_text()))
+    assert rows == {"0": "", **known, str(EXIT_BUG): "", str(EXIT_INTERRUPTED): ""}
+
+
+@pytest.mark.parametrize(
+    ("argv", "stderr"),
+    [
+        (
+            ["frobnicate"],
+            "error: no such command 'frobnicate'\n  hint: see `nixbridge --help`\n",
+        ),
+        (
+            ["copy", ".", "--frobnicate"],
+            "error: no such option: --frobnicate\n  hint: see `nixbridge --help`\n",
+        ),
+        (
+            ["copy", "x.nix", "oci-archve:x"],
+            (
+                "error: `oci-archve:` is no kind of destination that we know\n"
+                "  hint: did you mean `oci-archive`?\n"
+            ),
+        ),
+        (["plan", "--arg", "x"], "error: `--arg` takes two words: a name and a value\n"),
+        (
+            ["render", "--check", "x.toml"],
+            (
+                "error: there is no file `x.toml`\n"
+                "  hint: a source is a spec (`nixbridge.toml` or its directory), a Nix file "
+                "(`docker.nix`), a flake attribute (`.#dockerImage`), an image description "
+                "(`image-….json`) or a store path\n"
+            ),
+        ),
+        (
+            ["inspect", "oci:nowhere"],
+            "error: `nowhere` holds no `index.json`\n",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_words(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    argv: list[str],
+    stderr: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = Outcome(capsys, *argv)
+    assert outcome.stderr == stderr
+    assert outcome.stdout == ""
+    assert outcome.status == (7 if argv[0] == "inspect" else 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_as_json_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = Outcome(capsys, "copy", "missing.nix", "oci:x", "--json")
+    assert outcome.status == 2
+    assert outcome.stdout == ""
+    error = json.loads(outcome.stderr)["error"]
+    assert error["code"] == "input"
+    assert error["exitStatus"] == 2
+    assert error["message"] == "there is no file `missing.nix`"
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_without_nix(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "image.nix").write_text("{ }")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    outcome = Outcome(capsys, "copy", "image.nix", "oci:out")
+    assert outcome.status == 3
+    assert outcome.stderr.startswith(
+        "error: there is no `nix` on this machine\n  hint: install Nix"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bug_is_told_as_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "parse_destination", broken)
+    outcome = Outcome(capsys, "inspect", "oci:x")
+    assert outcome.status == EXIT_BUG
+    assert "Traceback" in outcome.stderr
+    assert "this is a bug in nixbridge" in outcome.stderr
+
+
+def test_an_interrupt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "parse_destination", interrupted)
+    outcome = Outcome(capsys, "inspect", "oci:x")
+    assert (outcome.status, outcome.stderr) == (EXIT_INTERRUPTED, "interrupted\n")
+
+
+def test_architecture_names_the_same_exit_codes_as_the_readme(repository: Path) -> None:
+    """The design document points at the README for them, so that there is one table."""
+    assert "exit codes are in the README" in (repository / "ARCHITECTURE.md").read_text()
