@@ -80,9 +80,14 @@ def write_tar(tree: LayerTree, sink: Sink) -> DiffId:
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="hash") as thread:
         stream = _Stream(sink, thread)
         for entry in tree.entries():
-            stream.append(entry.header())
-            if entry.kind == REGULAR:
-                _append_contents(stream, entry)
+            if entry.size_bytes > _SMALL_FILE_BYTES and entry.origin is not None:
+                stream.append(entry.header())
+                _append_large_file(stream, entry, entry.origin)
+                stream.append(padding(entry.size_bytes))
+            else:
+                # One call for all three: what small files cost is mostly calls.
+                contents = _small_contents(entry)
+                stream.append(b"%b%b%b" % (entry.header(), contents, padding(len(contents))))
         stream.append(END_OF_ARCHIVE)
         return stream.finish()
 
@@ -145,17 +150,13 @@ class _Stream:
             hashing.result()
 
 
-def _append_contents(stream: _Stream, entry: Entry) -> None:
-    if entry.origin is None:
-        stream.append(entry.data or b"")
-    elif entry.size_bytes <= _SMALL_FILE_BYTES:
-        stream.append(_read_small_file(entry, entry.origin))
-    else:
-        _append_large_file(stream, entry, entry.origin)
-    stream.append(padding(entry.size_bytes))
+# In what follows only the reading stands inside `try`: an error of the sink is not the file's.
 
 
-# Only the reading stands inside `try`: an error of the sink is not the file's.
+def _small_contents(entry: Entry) -> bytes:
+    if entry.origin is None or entry.kind != REGULAR:
+        return entry.data or b""
+    return _read_small_file(entry, entry.origin)
 
 
 def _read_small_file(entry: Entry, origin: Origin) -> bytes:

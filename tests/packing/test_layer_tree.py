@@ -187,6 +187,7 @@ def test_perms_apply_where_their_regex_is_found_in_the_store_name(store: Store) 
                 perm("root", "(/var)?/tmp$", mode=0o1777),
                 perm("root", f"^/nix/store/{HASH}-root/home/", uid=1000, gid=100, uname="me"),
                 perm("root", "/home/me", gid=7, gname="seven", mode=0o700),
+                perm("root", "/link$", uid=1000, gid=100, mode=0o640),
             ),
         )
     )
@@ -198,7 +199,7 @@ def test_perms_apply_where_their_regex_is_found_in_the_store_name(store: Store) 
     assert facts["/home"] == (home_mode, 0, 0, "root", "root")
     # uid and gid are set by every perm that matches, names only by those that have one.
     assert facts["/home/me"] == (0o700, 0, 7, "me", "seven")
-    assert facts["/home/link"] == (0o777, 1000, 100, "me", "root")
+    assert facts["/home/link"] == (0o640, 1000, 100, "me", "root")
 
 
 def test_regex_never_sees_the_place_that_is_read(store: Store) -> None:
