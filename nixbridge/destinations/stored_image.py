@@ -153,12 +153,14 @@ def inspect_docker_archive(blobs: ArchiveBlobs, name: str | None, *, reference: 
 def _layers(
     config: Mapping[str, Any], sizes_bytes: list[int], place: Path
 ) -> tuple[StoredLayer, ...]:
+    if not isinstance(config.get("config"), dict | None):
+        raise DestinationError(f"the config in `{place}` is no image's: it has no object `config`")
     root = config.get("rootfs")
     diff_ids = root.get("diff_ids") if isinstance(root, dict) else None
     if not isinstance(diff_ids, list) or len(diff_ids) != len(sizes_bytes):
         raise DestinationError(f"config and manifest in `{place}` disagree on the layers")
-    history = [entry for entry in config.get("history") or [] if not entry.get("empty_layer")]
-    comments = [str(entry.get("comment", "")) for entry in history]
+    history = [] if config.get("history") is None else _objects(config, "history", place)
+    comments = [str(entry.get("comment", "")) for entry in history if not entry.get("empty_layer")]
     comments += [""] * (len(diff_ids) - len(comments))
     return tuple(
         StoredLayer(diff_id=DiffId(str(diff_id)), size_bytes=size_bytes, comment=comment)
