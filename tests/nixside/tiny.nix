@@ -1,6 +1,7 @@
-# The parts of nixpkgs that `nix/` uses, made of the machine's own shell and jq: for tests that
-# build in a blink, outside the sandbox.
-{ path }:
+# The parts of nixpkgs that `nix/` uses, for tests that only evaluate.
+{
+  system ? "x86_64-linux",
+}:
 let
   runCommandLocal =
     name: attributes: script:
@@ -11,44 +12,25 @@ let
         "passthru"
       ]
       // {
-        inherit name;
-        system = builtins.currentSystem;
+        inherit name script;
+        system = "x86_64-linux";
         builder = "/bin/sh";
-        args = [
-          "-ec"
-          # Structured attributes reach the builder as files alone.
-          ''
-            PATH=${path}
-            if [ -e .attrs.json ]; then out=$(jq -r .outputs.out .attrs.json); fi
-            ${script}
-          ''
-        ];
       }
     )
     // {
       meta = attributes.meta or { };
     }
     // attributes.passthru or { };
+  characters = text: builtins.genList (i: builtins.substring i 1 text) (builtins.stringLength text);
   pkgs = {
     inherit runCommandLocal;
-    runCommand = runCommandLocal;
-    writeText =
-      name: text:
-      runCommandLocal name {
-        inherit text;
-        passAsFile = [ "text" ];
-      } ''cp "$textPath" "$out"'';
-    stdenv.hostPlatform.system = "x86_64-linux";
-    buildPackages = pkgs // {
-      jq = null;
-    };
-    lib.toLower =
-      let
-        characters = text: builtins.genList (i: builtins.substring i 1 text) (builtins.stringLength text);
-      in
-      builtins.replaceStrings (characters "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (
-        characters "abcdefghijklmnopqrstuvwxyz"
-      );
+    writeText = name: text: runCommandLocal name { } text;
+    stdenv.hostPlatform = { inherit system; };
+    buildPackages = pkgs;
+    jq = null;
+    lib.toLower = builtins.replaceStrings (characters "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (
+      characters "abcdefghijklmnopqrstuvwxyz"
+    );
   };
 in
 pkgs
