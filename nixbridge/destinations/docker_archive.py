@@ -70,7 +70,7 @@ class DockerArchive:
 
         Raises `DestinationError`, `InputError`.
         """
-        reference = self.reference or ImageReference.parse(default_reference)
+        reference = self.reference or _own_name(default_reference)
         if self.path is None:
             return DockerArchiveWriter(_standard_output(), reference, prefix="")
         prefix = f"docker-archive:{self.path}:"
@@ -90,6 +90,16 @@ class DockerArchive:
         name = None if self.reference is None else str(self.reference)
         reference = f"docker-archive:{self.path}" + (f":{name}" if name else "")
         return inspect_docker_archive(ArchiveBlobs.at(self.path), name, reference=reference)
+
+
+def _own_name(default_reference: str) -> ImageReference:
+    try:
+        return ImageReference.parse(default_reference)
+    except InputError as error:
+        # A store path may have a name that no image can have.
+        raise InputError(
+            error.message, hint="give the image another name: `docker-archive:FILE:NAME:TAG`"
+        ) from error
 
 
 def _standard_output() -> Output:

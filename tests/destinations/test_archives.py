@@ -128,6 +128,14 @@ def test_docker_archive_refuses(text: str) -> None:
         DockerArchive.parse(text)
 
 
+def test_docker_archive_of_a_package_whose_name_no_image_can_have(tmp_path: Path) -> None:
+    archive = DockerArchive.parse(f"{tmp_path}/a")
+    with pytest.raises(InputError, match=r"`gtk\+3:1` is not an image reference") as caught:
+        archive.open(default_reference="gtk+3:1")
+    assert caught.value.hint == "give the image another name: `docker-archive:FILE:NAME:TAG`"
+    assert files_below(tmp_path) == {}
+
+
 @pytest.mark.parametrize("text", ["", ":shop", "a:", "a:x y"])
 def test_oci_archive_refuses(text: str) -> None:
     with pytest.raises(InputError):
