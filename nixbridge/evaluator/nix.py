@@ -71,6 +71,9 @@ class Nix:
     ) -> tuple[StorePath, ...]:
         """Build `installable`, or fetch it, and return its outputs, `out` first.
 
+        Of a derivation with several outputs, Nix 2.8 builds the default one, and later versions
+        those to be installed (`meta.outputsToInstall`, or else all).
+
         With `out_link`, that symbolic link (`…-1`, `…-dev` for further outputs) keeps the garbage
         collector from what was built; without, nothing does.
 
@@ -79,6 +82,8 @@ class Nix:
         """
         if isinstance(installable, FileInstallable):
             self._refuse_attribute_set(installable)
+        if isinstance(installable, StorePathInstallable) and not installable.paths:
+            return ()  # nix would take no argument to mean the flake in the current directory
         link = ("--no-link",) if out_link is None else ("--out-link", str(out_link))
         words = (*self._search_path(), *self.extra_arguments, *installable.arguments())
         completed = self._run("build", "--json", *link, *INTERNAL_JSON, *words)

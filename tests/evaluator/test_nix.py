@@ -165,6 +165,13 @@ def test_store_paths_come_in_the_order_that_was_asked_for() -> None:
     assert runner.calls[0][-2:] == (str(A), str(B))
 
 
+def test_no_store_paths_build_nothing() -> None:
+    """nix would take no argument to mean the flake in the current directory."""
+    caller, runner = nix()
+    assert caller.build(StorePathInstallable(())) == ()
+    assert runner.calls == []
+
+
 def test_a_file_with_several_attributes_asks_for_one() -> None:
     caller, runner = nix(NO_TYPE, (0, '["app", "shop"]', ""))
     with pytest.raises(InputError) as caught:
