@@ -27,7 +27,6 @@ from nixbridge.evaluator.progress import (
     Working,
 )
 
-_ISSUES: Final = "https://github.com/nixbridge/nixbridge/issues"
 _PROGRESS_INTERVAL_SECONDS: Final = 0.1
 
 
@@ -146,4 +145,4 @@ class Console:
             return
         print("".join(traceback.format_exception(error)), end="", file=self._stderr)
         print(f"error: this is a bug in nixbridge: {error!r}", file=self._stderr)
-        print(f"  hint: please report it with the lines above: {_ISSUES}", file=self._stderr)
+        print("  hint: please report it, with the lines above, to its makers", file=self._stderr)
