@@ -22,17 +22,15 @@ let
     else
       lib.importJSON (./locks + "/${suite}.json");
 
-  checkedSystem =
-    if system == lock.system then
-      system
-    else
-      throw "debpkgs: nothing is locked for `${system}`; the suites are for ${lock.system} only";
-
   # What the set is before anybody's overlays; each layer sees the finished set as `final`.
   layers = [
     (final: _: {
-      inherit config lib overlays;
-      system = checkedSystem;
+      inherit
+        config
+        lib
+        overlays
+        system
+        ;
       # Not ./. itself: this folder may hold what an editor or Python left there.
       path = builtins.path {
         name = "debpkgs";
@@ -60,4 +58,7 @@ let
 
   build = overlays: lib.fix (lib.extends (lib.composeManyExtensions (layers ++ overlays)) (_: { }));
 in
-build overlays
+if system == lock.system then
+  build overlays
+else
+  throw "debpkgs: nothing is locked for `${system}`; the suites are for ${lock.system} only"
