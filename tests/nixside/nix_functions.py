@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,7 +79,3 @@ def build_expression(expression: str, folder: Path) -> subprocess.CompletedProce
         f"inherit (import {NIX} {{ inherit pkgs; }}) buildImage buildLayer; in\n{expression}"
     )
     return NixProgram().run("nix-build", "--no-out-link", file)
-
-
-def is_root() -> bool:
-    return os.geteuid() == 0
