@@ -19,6 +19,7 @@ import typer
 from nixbridge import __version__, pipeline
 from nixbridge.console import Console
 from nixbridge.description import description_document
+from nixbridge.destinations.docker_archive import DockerArchive
 from nixbridge.destinations.reference import parse_destination
 from nixbridge.destinations.stored_image import Inspectable
 from nixbridge.doctor import diagnose, findings_document, findings_text
@@ -229,11 +230,11 @@ def copy(
     with context.obj.described(source, attribute, _arguments(arg, argstr)) as described:
         delivery = pipeline.deliver(described, pipeline.plan(described), parsed, console)
     console.say(image_table(delivery.image), at=1)
-    if is_json:
-        console.document(image_document(delivery.image, delivery.references))
-    elif "-" in destinations:
+    if any(isinstance(each, DockerArchive) and each.path is None for each in parsed):
         # Standard output is the archive.
-        console.say(delivery.references[-1])
+        console.say("\n".join(delivery.references))
+    elif is_json:
+        console.document(image_document(delivery.image, delivery.references))
     else:
         console.data("\n".join(delivery.references))
 

@@ -1,7 +1,7 @@
 """The image that `docker.nix` makes, box by box of the checklist for Lix's image.
 
-The expression is rendered from a spec with Lix's words, called with other arguments where a box asks
-for it, built by real Nix from the embedded package set, and looked at with tarfile.
+The expression is rendered from a spec with Lix's words, called with other arguments where a box
+asks for it, built by real Nix from the embedded package set, and looked at with tarfile.
 """
 
 from __future__ import annotations
