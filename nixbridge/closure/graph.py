@@ -34,7 +34,7 @@ class ClosureGraph:
         by_path: dict[StorePath, PathInfo] = {}
         for info in infos:
             known = by_path.setdefault(info.path, info)
-            if (known.nar_hash, known.references) != (info.nar_hash, info.references):
+            if _content(known) != _content(info):
                 raise PlanError(f"the closure describes `{info.path}` in two different ways")
         for info in by_path.values():
             for reference in info.references:
@@ -52,7 +52,8 @@ class ClosureGraph:
         try:
             self._sorter().prepare()
         except CycleError as error:
-            cycle = " → ".join(f"`{path.base_name}`" for path in error.args[1])
+            # graphlib lists what is referred to before what refers to it.
+            cycle = " → ".join(f"`{path.base_name}`" for path in reversed(error.args[1]))
             raise PlanError(f"the closure has a cycle of references: {cycle}") from error
 
     def _sorter(self) -> TopologicalSorter[StorePath]:
@@ -103,3 +104,8 @@ class ClosureGraph:
     def closure_size_bytes(self) -> int:
         """The sum of the NAR sizes of all paths."""
         return sum(info.nar_size_bytes for info in self)
+
+
+def _content(info: PathInfo) -> tuple[object, ...]:
+    """Return what must be the same of a path everywhere; the deriver may differ."""
+    return (info.nar_hash, info.nar_size_bytes, info.references)

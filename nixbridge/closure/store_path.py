@@ -18,7 +18,8 @@ DEFAULT_STORE_DIR: Final = "/nix/store"
 
 # https://nix.dev/manual/nix/2.26/store/store-path: 32 digits of Nix's base 32, `-`, a name.
 _STORE_PATH: Final = re.compile(
-    r"(?P<store_dir>(?:/[^/]+)+)/(?P<hash>[0-9a-df-np-sv-z]{32})-(?P<name>[0-9a-zA-Z+._?=-]{1,211})"
+    r"(?P<store_dir>(?:/(?!\.{1,2}/)[^/\x00-\x1f]+)+)"
+    r"/(?P<hash>[0-9a-df-np-sv-z]{32})-(?P<name>[0-9a-zA-Z+._?=-]{1,211})"
 )
 
 
