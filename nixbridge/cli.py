@@ -227,14 +227,16 @@ def copy(
     """Make the image and deliver it; the last line printed is its digest reference."""
     console = context.obj.configure(verbose, quiet)
     parsed = [parse_destination(text) for text in destinations]
+    is_streamed = any(isinstance(each, DockerArchive) and each.path is None for each in parsed)
+    if is_streamed and is_json:
+        raise InputError("the archive and the JSON document cannot both go to standard output")
     with context.obj.described(source, attribute, _arguments(arg, argstr)) as described:
         delivery = pipeline.deliver(described, pipeline.plan(described), parsed, console)
     console.say(image_table(delivery.image), at=1)
-    if any(isinstance(each, DockerArchive) and each.path is None for each in parsed):
-        # Standard output is the archive.
-        console.say("\n".join(delivery.references))
-    elif is_json:
+    if is_json:
         console.document(image_document(delivery.image, delivery.references))
+    elif is_streamed:
+        console.say("\n".join(delivery.references))
     else:
         console.data("\n".join(delivery.references))
 
@@ -314,9 +316,6 @@ def main(argv: Sequence[str]) -> int:
         run = Run(nix, is_json="--json" in ours)
         console = run.console
         status = app(args=ours, obj=run, standalone_mode=False)
-        if status == EXIT_INTERRUPTED:
-            # Some versions of typer turn the interrupt into this.
-            raise KeyboardInterrupt
     except NixbridgeError as error:
         console.error(error)
         return error.exit_status
@@ -327,8 +326,7 @@ def main(argv: Sequence[str]) -> int:
         console.error(wrong)
         return wrong.exit_status
     except (KeyboardInterrupt, typer.Abort):
-        console.say("interrupted", at=-1)
-        return EXIT_INTERRUPTED
+        status = EXIT_INTERRUPTED
     except BrokenPipeError:
         # Who read us has read enough; the interpreter must not complain when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -336,6 +334,9 @@ def main(argv: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last resort: whatever else comes is our bug
         console.bug(error)
         return EXIT_BUG
+    # Some versions of typer turn an interrupt into this status, others into an exception.
+    if status == EXIT_INTERRUPTED:
+        console.say("interrupted", at=-1)
     return status if isinstance(status, int) else 0
 
 
