@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 # No network, no build users, no sandbox; experimental features are for nixbridge to turn on.
-NIX_CONFIG = "build-users-group =\nsubstitute = false\nsandbox = false\nsandbox-paths =\n"
+NIX_CONFIG = (
+    "build-users-group =\nsubstitute = false\nsandbox = false\nsandbox-paths =\n"
+    "experimental-features =\n"
+)
 
 
 def _trixie_nix(repository: Path) -> str:
