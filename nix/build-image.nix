@@ -104,6 +104,9 @@ let
       builtins.filter builtins.isString (builtins.split "[^0-9a-zA-Z+._?=-]" text)
     );
 
+  # Without a tag it is the hash part of the store path, which has 32 characters.
+  imageTag = if tag == null then builtins.substring 0 32 (baseNameOf image.outPath) else tag;
+
   image =
     pkgs.runCommandLocal "image-${storeName (baseNameOf imageName)}.json"
       {
@@ -116,8 +119,10 @@ let
         ++ builtins.concatMap (layer: layer.roots ++ layer.copyToRoot) allLayers;
         inherit configFile description;
         passthru = {
-          inherit imageName fromImage;
-          imageTag = if tag == null then builtins.substring 0 32 (baseNameOf image.outPath) else tag;
+          inherit fromImage imageName imageTag;
+          # A reference that can be read without building the image, and does not stand for it:
+          # nothing that Nix builds may rely on it.
+          imageRefUnsafe = builtins.unsafeDiscardStringContext "${imageName}:${imageTag}";
         };
       }
       # Not $NIX_ATTRS_JSON_FILE: in a sandbox, Nix 2.8 sets it to a file outside.

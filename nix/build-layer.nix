@@ -26,7 +26,7 @@ in
   maxLayers ? 1,
   # How they are split: `nixbridge doctor` lists the strategies.
   strategy ? "popularity",
-  # The layer's entry in the image's history: `created_by`, `author`, `comment`.
+  # The layer's entry in the image's history: `created_by`, `author`, `comment`, `created`.
   metadata ? {
     created_by = "nixbridge";
   },

@@ -73,6 +73,7 @@ let
       known = onlyKnown caller "metadata" [
         "author"
         "comment"
+        "created"
         "created_by"
       ] (typed caller "metadata" [ "set" ] metadata);
     in

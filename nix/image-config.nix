@@ -6,16 +6,17 @@
 # ignore it without a word.
 { toLower }:
 let
-  isStringOrPath = value: builtins.isString value || value ? outPath;
+  # Whatever becomes a string: paths and derivations are their store paths.
+  isText = value: builtins.isString value || builtins.isPath value || value ? outPath;
   isSetOf = isMember: set: builtins.isAttrs set && builtins.all isMember (builtins.attrValues set);
 
   string = {
     words = "a string";
-    holds = isStringOrPath;
+    holds = isText;
   };
   strings = {
     words = "a list of strings";
-    holds = value: builtins.isList value && builtins.all isStringOrPath value;
+    holds = value: builtins.isList value && builtins.all isText value;
   };
   int = {
     words = "an integer";
@@ -27,7 +28,7 @@ let
   };
   labels = {
     words = "an attribute set of strings";
-    holds = isSetOf isStringOrPath;
+    holds = isSetOf isText;
   };
   # Go's map[string]struct{}: only the names count.
   names = {

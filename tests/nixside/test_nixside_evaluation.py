@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from nixbridge.description.config_keys import CONFIG_KEYS
-from nixside.nix_functions import NIX, evaluate, evaluate_all, evaluation_error
+from nixside.nix_functions import NIX, TINY, evaluate, evaluate_all, evaluation_error
 
 pytestmark = pytest.mark.nix
 
@@ -150,9 +150,10 @@ def test_the_derivation_is_named_for_the_image() -> None:
 
 def test_name_and_tag_can_be_read_without_building() -> None:
     tagged = evaluate(
-        'let i = buildImage { name = "A/B"; tag = "t"; }; in [ i.imageName i.imageTag ]'
+        'let i = buildImage { name = "A/B"; tag = "t"; }; '
+        "in [ i.imageName i.imageTag i.imageRefUnsafe ]"
     )
-    assert tagged == ["a/b", "t"]
+    assert tagged == ["a/b", "t", "a/b:t"]
     untagged = evaluate('let i = buildImage { name = "a"; }; in [ i.imageTag i.outPath ]')
     assert untagged[1].startswith(f"/nix/store/{untagged[0]}-image-a.json")
     assert re.fullmatch(r"[0-9a-z]{32}", untagged[0])
@@ -184,7 +185,7 @@ def test_config_keys_are_taken_in_any_case() -> None:
           name = "a";
           config = {
             entrypoint = [ "${package "x"}/bin/x" ];
-            CMD = [ "a" ];
+            CMD = [ "a" TINY ];
             Workingdir = "/w";
             Env = [ "A=b" ];
             user = null;
@@ -195,11 +196,10 @@ def test_config_keys_are_taken_in_any_case() -> None:
             StopTimeout = 3;
           };
         }).config
-        """
+        """.replace("TINY", str(TINY))
     )
-    entrypoint = config.pop("Entrypoint")
+    entrypoint, command = config.pop("Entrypoint"), config.pop("Cmd")
     assert config == {
-        "Cmd": ["a"],
         "WorkingDir": "/w",
         "Env": ["A=b"],
         "ExposedPorts": {"80/tcp": {}},
@@ -209,6 +209,9 @@ def test_config_keys_are_taken_in_any_case() -> None:
         "StopTimeout": 3,
     }
     assert re.fullmatch(r"/nix/store/[0-9a-z]{32}-x/bin/x", entrypoint[0])
+    # A path is what it is in the store, so that it is there when the image runs.
+    assert command[0] == "a"
+    assert re.fullmatch(r"/nix/store/[0-9a-z]{32}-tiny.nix", command[1])
 
 
 def test_the_keys_are_those_that_the_reader_knows() -> None:
@@ -375,7 +378,7 @@ def test_a_chain_where_each_layer_names_all_before_it_stays_small() -> None:
         ),
         (
             '(buildLayer { metadata.createdBy = "x"; }).key',
-            "buildLayer: `metadata.createdBy` is not a key; known are author, comment, created_by",
+            "buildLayer: `metadata.createdBy` is not a key; known are author, comment, created, ",
         ),
         (
             f'import {NIX}/architecture.nix {{ system = "vax-linux"; }}',
