@@ -11,8 +11,6 @@ let
     else
       [ value ];
 
-  show = value: "`${toString value}`";
-
   # The value itself, when it has one of these types (in builtins.typeOf's words).
   typed =
     caller: name: types: value:
@@ -21,7 +19,7 @@ let
     else
       throw "${caller}: `${name}` is ${builtins.typeOf value}, not ${builtins.concatStringsSep " or " types}";
 
-  # Nothing, when all attributes of `set` have a known name.
+  # The set itself, when all its attributes have a known name.
   onlyKnown =
     caller: name: known: set:
     let
@@ -60,7 +58,7 @@ let
         if mode == null || builtins.match "[0-7]{1,5}" mode != null then
           mode
         else
-          throw "${caller}: `perms.mode` is ${show mode}, not an octal number like `0644`";
+          throw "${caller}: `perms.mode` is `${mode}`, not an octal number like `0644`";
       uid = check "perms.uid" [ "int" ] (known.uid or 0);
       gid = check "perms.gid" [ "int" ] (known.gid or 0);
       uname = check "perms.uname" [ "string" ] (known.uname or "");

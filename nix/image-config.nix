@@ -105,20 +105,22 @@ let
         {
           inherit name;
           value =
-            if !type.holds value then
+            if value == null then
+              null
+            else if !type.holds value then
               throw "buildImage: `${place}.${key}` is not ${type.words}"
             else
               (type.convert or (value: value)) value;
         };
-      given = builtins.filter (key: set.${key} != null) (builtins.attrNames set);
-      converted = map convert given;
-      result = builtins.listToAttrs converted;
+      given = builtins.attrNames set;
+      all = builtins.listToAttrs (map convert given);
+      isNull = name: all.${name} == null;
     in
     if !builtins.isAttrs set then
       throw "buildImage: `${place}` is ${builtins.typeOf set}, not an attribute set"
-    else if builtins.length converted != builtins.length (builtins.attrNames result) then
+    else if builtins.length given != builtins.length (builtins.attrNames all) then
       throw "buildImage: `${place}` has a key in two spellings; given are ${builtins.concatStringsSep ", " given}"
     else
-      result;
+      removeAttrs all (builtins.filter isNull (builtins.attrNames all));
 in
 canonical "config" config

@@ -21,8 +21,8 @@ class Section:
     """A table: `make` takes what its keys were read to, by their names.
 
     A key of the table is read by a function, or is a section itself. `make` may raise
-    `InvalidValueError` about the whole. A section that is not there is read as an empty one when
-    it has a required key somewhere; else it is left to the default of its parent's `make`.
+    `InvalidValueError` about the whole. A section that is not in the file is left to the default
+    of its parent's `make`, but for one that `is_required`: that is read as an empty table.
     """
 
     make: Callable[..., Any]

@@ -310,6 +310,7 @@ def test_a_chain_where_each_layer_names_all_before_it_stays_small() -> None:
             'describe { name = "a"; config.Entrypiont = [ ]; }',
             "buildImage: `config.Entrypiont` is not a key; known are ArgsEscaped, ",
         ),
+        ('describe { name = "a"; config.X = null; }', "buildImage: `config.X` is not a key"),
         (
             'describe { name = "a"; config = { Cmd = [ ]; cmd = [ ]; }; }',
             "buildImage: `config` has a key in two spellings; given are Cmd, cmd",
