@@ -127,13 +127,12 @@ class Bubblewrap:
         return _run(
             [
                 "bwrap",
-                "--unshare-all",
+                *_namespaces(),
                 "--die-with-parent",
                 "--clearenv",
                 *environment,
                 *("--bind", str(self.root), "/"),
                 *("--proc", "/proc", "--dev", "/dev"),
-                *("--uid", "0", "--gid", "0"),
                 *("--chdir", "/"),
                 *argv,
             ]
@@ -152,6 +151,13 @@ class Bubblewrap:
         traceback: TracebackType | None,
     ) -> None:
         remove_tree(self.root)
+
+
+def _namespaces() -> tuple[str, ...]:
+    if os.geteuid() != 0:
+        return ("--unshare-all", "--uid", "0", "--gid", "0")
+    # Root needs no user namespace, and in a chroot the kernel gives none.
+    return ("--unshare-ipc", "--unshare-net", "--unshare-pid", "--unshare-uts")
 
 
 class Podman:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,17 @@ def _require_tool(name: str) -> str:
 def require_tool() -> Callable[[str], str]:
     """Return the path of a program; skip without it, fail where the run promises all tools."""
     return _require_tool
+
+
+@pytest.fixture(scope="session")
+def needs_namespaces() -> None:
+    """Skip where the kernel makes no user namespaces: in a chroot, in some containers.
+
+    Nix builds in its sandbox, and in a store with another root, only with them.
+    """
+    probe = ["unshare", "--user", "--mount", "--pid", "--fork", "true"]
+    if subprocess.run(probe, check=False, capture_output=True).returncode != 0:
+        pytest.skip("no user namespaces can be made here")
 
 
 @pytest.fixture(scope="session")

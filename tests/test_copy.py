@@ -247,6 +247,7 @@ def test_a_failing_evaluation(folder: Path) -> None:
     assert re.search(r"bad\.nix:2:1", f"{error['message']} {error['details']}")
 
 
+@pytest.mark.usefixtures("needs_namespaces")
 def test_a_store_with_another_root(folder: Path, tmp_path: Path) -> None:
     """Paths keep their names in the image, and their files are read from where they lie."""
     store = tmp_path / "store"
