@@ -94,14 +94,16 @@ class _LastWords:
     was_realising: bool = False
 
 
-def explain_failure(completed: Completed, *, subject: str, verb: str, repeat: str) -> NixError:
+def explain_failure(
+    completed: Completed, *, subject: str, verb: str, repeat: tuple[str, ...]
+) -> NixError:
     """Return the error that says why nix failed.
 
     `subject` is what the user asked for, in backticks where it is a literal; `verb` is what we
-    did with it (`building`); `repeat` is the command that does it again.
+    did with it (`building`); `repeat` are the commands that do it again.
     """
     words = _read(completed.stderr)
-    again = f"repeat it with `{repeat}`"
+    again = f"repeat it with {' and '.join(f'`{command}`' for command in repeat)}"
     if verb == "building" and not words.was_realising:
         verb = "evaluating"
     builds = [match for text in words.errors if (match := _BUILDER_FAILED.match(text))]

@@ -19,13 +19,15 @@ class FileInstallable:
     """A Nix file's value, or its attribute `attribute` (an attribute path: `packages.app`).
 
     Where the value is a function it is called with `expressions` (Nix expressions, `--arg`) and
-    `strings` (`--argstr`); its other arguments must have defaults.
+    `strings` (`--argstr`); its other arguments must have defaults. `rendered_from` is the spec
+    that a file of ours was made from: a user knows that one, and the file itself may be gone soon.
     """
 
     path: Path
     attribute: str | None = None
     expressions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     strings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    rendered_from: Path | None = None
 
     def arguments(self) -> tuple[str, ...]:
         """Return the words that name it to nix."""
@@ -38,7 +40,8 @@ class FileInstallable:
         return (*words, self.attribute) if self.attribute is not None else tuple(words)
 
     def __str__(self) -> str:
-        return f"{self.path} -A {self.attribute}" if self.attribute is not None else str(self.path)
+        path = self.rendered_from or self.path
+        return f"{path} -A {self.attribute}" if self.attribute is not None else str(path)
 
 
 @dataclass(frozen=True, slots=True)

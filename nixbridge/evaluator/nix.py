@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -85,14 +85,15 @@ class Nix:
         if isinstance(installable, StorePathInstallable) and not installable.paths:
             return ()  # nix would take no argument to mean the flake in the current directory
         link = ("--no-link",) if out_link is None else ("--out-link", str(out_link))
-        words = (*self._search_path(), *self.extra_arguments, *installable.arguments())
-        completed = self._run("build", "--json", *link, *INTERNAL_JSON, *words)
+        words = (*self._search_path(), *self.extra_arguments)
+        named = installable.arguments()
+        completed = self._run("build", "--json", *link, *INTERNAL_JSON, *words, *named)
         if completed.status != 0:
             raise explain_failure(
                 completed,
                 subject=f"`{installable}`",
                 verb="fetching" if isinstance(installable, StorePathInstallable) else "building",
-                repeat=self._repeat("build", "--no-link", *words),
+                repeat=self._repeat("build", "--no-link", *words, installable=installable),
             )
         built = parse_built_paths(completed.stdout, version=self.version)
         if isinstance(installable, StorePathInstallable):
@@ -105,19 +106,14 @@ class Nix:
         Raises `NixError`.
         """
         applied = () if apply is None else ("--apply", apply)
-        words = (
-            *applied,
-            *self._search_path(),
-            *self.extra_arguments,
-            *installable.arguments(),
-        )
-        completed = self._run("eval", "--json", *INTERNAL_JSON, *words)
+        words = (*applied, *self._search_path(), *self.extra_arguments)
+        completed = self._run("eval", "--json", *INTERNAL_JSON, *words, *installable.arguments())
         if completed.status != 0:
             raise explain_failure(
                 completed,
                 subject=f"`{installable}`",
                 verb="evaluating",
-                repeat=self._repeat("eval", "--json", *words),
+                repeat=self._repeat("eval", "--json", *words, installable=installable),
             )
         return parse_json(completed.stdout, command="nix eval", version=self.version)
 
@@ -178,7 +174,7 @@ class Nix:
             if "experimental Nix feature 'nix-command' is disabled" in completed.stderr:
                 return frozenset()
             raise explain_failure(
-                completed, subject="nix's settings", verb="reading", repeat=shlex.join(argv)
+                completed, subject="nix's settings", verb="reading", repeat=(shlex.join(argv),)
             )
         for line in completed.stdout.decode(errors="replace").splitlines():
             name, _, value = line.partition(" = ")
@@ -212,12 +208,7 @@ class Nix:
         Raises `InputError`.
         """
         attribute = installable.attribute
-        kind = FileInstallable(
-            path=installable.path,
-            attribute="type" if attribute is None else f"{attribute}.type",
-            expressions=installable.expressions,
-            strings=installable.strings,
-        )
+        kind = replace(installable, attribute="type" if attribute is None else f"{attribute}.type")
         words = (*self._search_path(), *self.extra_arguments)
         completed = self._run("eval", "--raw", *words, *kind.arguments())
         # Any other failure is one of the user's expression, which `nix build` explains.
@@ -272,8 +263,15 @@ class Nix:
         listens = self.listener is not None and INTERNAL_JSON[0] in words
         return _start(self.runner, argv, tell if listens else None)
 
-    def _repeat(self, *words: str) -> str:
-        return shlex.join((self.program, *EXPERIMENTAL_FEATURES, *words))
+    def _repeat(self, *words: str, installable: Installable | None = None) -> tuple[str, ...]:
+        """Return the commands with which a person does the same again, and reads what it says."""
+        first: tuple[str, ...] = ()
+        if isinstance(installable, FileInstallable) and installable.rendered_from is not None:
+            spec, file = str(installable.rendered_from), "image.nix"
+            first = (shlex.join(("nixbridge", "render", spec, "--output", file)),)
+            installable = replace(installable, path=Path(file))
+        named = () if installable is None else installable.arguments()
+        return (*first, shlex.join((self.program, *EXPERIMENTAL_FEATURES, *words, *named)))
 
 
 def find_nix(
@@ -313,7 +311,7 @@ def nix_version(runner: CommandRunner, *, program: str = "nix") -> NixVersion:
     completed = _start(runner, (program, "--version"), None)
     if completed.status != 0:
         raise explain_failure(
-            completed, subject=f"`{program}`", verb="asking", repeat=f"{program} --version"
+            completed, subject=f"`{program}`", verb="asking", repeat=(f"{program} --version",)
         )
     return NixVersion.parse(completed.stdout.decode(errors="replace"))
 

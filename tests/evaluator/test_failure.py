@@ -16,7 +16,7 @@ FAILED = [call for call in calls("*") if call.status != 0]
 
 def explain(stderr: str, *, status: int = 1, verb: str = "building") -> NixError:
     completed = Completed(argv=("nix", "build"), status=status, stdout=b"", stderr=stderr)
-    return explain_failure(completed, subject="`.#app`", verb=verb, repeat="nix build .#app")
+    return explain_failure(completed, subject="`.#app`", verb=verb, repeat=("nix build .#app",))
 
 
 def as_shown(error: NixError) -> str:
@@ -28,7 +28,9 @@ def as_shown(error: NixError) -> str:
 def test_what_the_user_sees_of_a_failed_nix(call: Call) -> None:
     """Whole messages; the expected ones lie beside nix's stderr as NAME.error."""
     verb = "evaluating" if call.command.startswith("nix eval") else "building"
-    error = explain_failure(call.completed, subject="`.#app`", verb=verb, repeat="nix build .#app")
+    error = explain_failure(
+        call.completed, subject="`.#app`", verb=verb, repeat=("nix build .#app",)
+    )
     shown = as_shown(error)
     if os.environ.get("NIXBRIDGE_UPDATE_ERRORS") == "1":
         call.path("error").write_text(shown)

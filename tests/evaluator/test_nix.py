@@ -223,6 +223,25 @@ def test_the_command_to_repeat_is_quoted_and_prints_for_a_person() -> None:
     )
 
 
+def test_a_rendered_file_goes_by_the_name_of_its_spec() -> None:
+    failure = (1, "", "error: undefined variable 'x'\n\n       at /tmp/1/image.nix:1:1:\n")
+    caller, runner = nix(failure, failure)
+    rendered = FileInstallable(
+        path=Path("/tmp/1/image.nix"), rendered_from=Path("a b/nixbridge.toml")
+    )
+    with pytest.raises(NixError) as caught:
+        caller.build(rendered)
+    assert caught.value.message == (
+        "evaluating `a b/nixbridge.toml` failed: undefined variable 'x'"
+    )
+    assert caught.value.hint == (
+        "repeat it with `nixbridge render 'a b/nixbridge.toml' --output image.nix` and "
+        "`nix --extra-experimental-features 'nix-command flakes' build --no-link "
+        "--file ./image.nix`"
+    )
+    assert runner.calls[1][-2:] == ("--file", "/tmp/1/image.nix")
+
+
 def test_fetching_store_paths_is_not_called_building() -> None:
     caller, _ = nix((1, "", "error: no substituter\n"))
     with pytest.raises(NixError, match=f"^fetching `{A}` failed: no substituter$"):
