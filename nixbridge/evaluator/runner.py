@@ -1,8 +1,8 @@
 """Running a process: `CommandRunner`, and `SubprocessRunner`, the only place that starts one.
 
 What to run and what its output means are not here (`nix.py`, `parse.py`, `failure.py`). No shell
-is ever involved: an argument is one word, whatever stands in it. A process that was started has
-ended when `run` returns or raises, and so has everything that it started in its process group.
+is ever involved: an argument is one word, whatever stands in it. When `run` returns the process has
+ended; when it raises, an interrupt included, so has everything in its process group.
 """
 
 from __future__ import annotations
@@ -10,18 +10,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import selectors
 import shlex
 import signal
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Final, Protocol
+from typing import Final, Protocol
 
 _LOG: Final = logging.getLogger(__name__)
 
 # How long an interrupted process may take to clean up: nix kills its builders and frees its locks.
 _GRACE_SECONDS: Final = 10.0
+# How long after its end a process may leave its pipes open and say nothing. A background process
+# that inherited them (ssh's, with ControlPersist) can keep them open for hours.
+_SILENCE_SECONDS: Final = 0.5
+_CHUNK_BYTES: Final = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,31 +75,49 @@ class SubprocessRunner:
             start_new_session=True,
         )
         with process, _no_orphans(process):
-            stdout: list[bytes] = []
-            # Reading one pipe to its end before the other would deadlock when the other is full.
-            reader = threading.Thread(target=_read_all, args=(process.stdout, stdout), daemon=True)
-            reader.start()
-            lines = []
-            for line in _lines(process.stderr):
-                lines.append(line)
-                if on_stderr_line is not None:
-                    on_stderr_line(line.rstrip("\r\n"))
-            reader.join()
+            stdout, stderr = _read(process, on_stderr_line)
             status = process.wait()
         _LOG.debug("`%s` ended with status %d", argv[0], status)
-        return Completed(
-            argv=tuple(argv), status=status, stdout=b"".join(stdout), stderr="".join(lines)
-        )
+        return Completed(argv=tuple(argv), status=status, stdout=stdout, stderr=_text(stderr))
 
 
-def _read_all(stream: IO[bytes] | None, chunks: list[bytes]) -> None:
-    if stream is not None:
-        chunks.append(stream.read())
+def _read(
+    process: subprocess.Popen[bytes], on_stderr_line: Callable[[str], None] | None
+) -> tuple[bytes, bytes]:
+    """Read both pipes as they fill: reading one to its end first would block on the other."""
+    output = {1: bytearray(), 2: bytearray()}
+    told = 0  # how much of stderr `on_stderr_line` has had
+    with selectors.DefaultSelector() as selector:
+        for number, stream in ((1, process.stdout), (2, process.stderr)):
+            if stream is not None:
+                selector.register(stream, selectors.EVENT_READ, data=number)
+        while selector.get_map():
+            ready = selector.select(_SILENCE_SECONDS)
+            if not ready and process.poll() is not None:
+                break
+            for key, _ in ready:
+                chunk = os.read(key.fd, _CHUNK_BYTES)
+                output[key.data] += chunk
+                if not chunk:
+                    selector.unregister(key.fileobj)
+            told = _tell(output[2], told, on_stderr_line)
+    if on_stderr_line is not None and told < len(output[2]):
+        on_stderr_line(_text(output[2][told:]))
+    return bytes(output[1]), bytes(output[2])
 
 
-def _lines(stream: IO[bytes] | None) -> Iterator[str]:
-    for line in stream or ():
-        yield line.decode(errors="surrogateescape")
+def _tell(stderr: bytearray, told: int, on_stderr_line: Callable[[str], None] | None) -> int:
+    """Pass on the whole lines of `stderr` from `told` on; return where they end."""
+    end = stderr.rfind(b"\n", told) + 1
+    if on_stderr_line is None or not end:
+        return told
+    for line in stderr[told:end].splitlines():
+        on_stderr_line(_text(line))
+    return end
+
+
+def _text(line: bytes | bytearray) -> str:
+    return line.decode(errors="surrogateescape")
 
 
 @contextlib.contextmanager

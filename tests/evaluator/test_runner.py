@@ -85,6 +85,31 @@ def test_lines_of_stderr_come_while_the_process_runs() -> None:
     assert came[0][1] < ended - 0.8
 
 
+def test_lines_are_whole_whatever_the_size_of_the_pieces() -> None:
+    lines: list[str] = []
+    long = "x" * 200_000
+    program = f"""
+import sys, time
+for piece in (b"a", b"b\\nc", b"\\n\\n", b"x" * {len(long)} + b"\\n", b"\\xc3", b"\\xa4"):
+    sys.stderr.buffer.write(piece)
+    sys.stderr.flush()
+    time.sleep(0.05)
+"""
+    completed = RUNNER.run(python(program), on_stderr_line=lines.append)
+    assert lines == ["ab", "c", "", long, "ä"]
+    assert completed.stderr == f"ab\nc\n\n{long}\nä"
+
+
+def test_a_background_process_that_keeps_the_pipes_open_is_not_waited_for() -> None:
+    program = "import os, sys, time\n"
+    program += "if os.fork() == 0:\n    os.setsid()\n    time.sleep(30)\n"
+    program += "print('done', file=sys.stderr)\n"
+    start = time.monotonic()
+    completed = RUNNER.run(python(program))
+    assert completed.stderr == "done\n"
+    assert time.monotonic() - start < 10
+
+
 def test_the_environment_is_passed_through() -> None:
     only = SubprocessRunner({"PATH": os.environ["PATH"], "WORD": "x"})
     assert only.run(("sh", "-c", "echo $WORD")).stdout == b"x\n"
