@@ -57,7 +57,7 @@ substituteInPlace() { # FILE... [--replace-fail|--replace-warn|--replace-quiet|-
   local files=() file content
   while [ $# -gt 0 ] && [[ $1 != --* ]]; do files+=("$1"); shift; done
   for file in "${files[@]}"; do
-    content=$(< "$file"; printf x)
+    content=$(cat "$file"; printf x)
     content=${content%x}
     local arguments=("$@")
     while [ ${#arguments[@]} -gt 0 ]; do

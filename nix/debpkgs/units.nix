@@ -11,8 +11,9 @@ final: _:
 let
   inherit (final) system;
 
-  # A file or directory known by its hash. Its path is valid already, so Nix never runs the builder;
-  # when it is not, the builder's words are what the user sees.
+  # A file or directory known by its hash. Its path is valid already, so Nix never builds it. When it is
+  # not, Nix says that it cannot execute the builder: whose name is what to do. (A shell that prints the
+  # same is not there in every sandbox.)
   locked =
     {
       name,
@@ -24,14 +25,7 @@ let
       outputHashAlgo = "sha256";
       outputHash = sha256;
       outputHashMode = mode;
-      builder = "/bin/sh";
-      args = [
-        "-c"
-        ''
-          echo "${name} is not in the Nix store. Run: python3 nix/debpkgs/debpkgs.py fetch ${lock.suite}" >&2
-          exit 1
-        ''
-      ];
+      builder = "/not/in/the/store: run `python3 nix/debpkgs/debpkgs.py fetch ${lock.suite}`";
       preferLocalBuild = true;
       allowSubstitutes = false;
     };

@@ -198,7 +198,7 @@ builtins.mapAttrs
       "plain-1.0 'two words' 'it'\\''s' '' '$HOME'"
     ];
     escapeNixString = [
-      (lib.escapeNixString "a\${b}\"\n")
+      (lib.strings.escapeNixString "a\${b}\"\n")
       "\"a\\\${b}\\\"\\n\""
     ];
     toShellVars = [

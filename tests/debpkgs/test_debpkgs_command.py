@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Nix
+
+from debpkgs.real_nix import Nix
 from nix.debpkgs.fetcher import bootstrap, command, store
 from nix.debpkgs.fetcher.apt import Package, parse_relation
 from nix.debpkgs.fetcher.errors import DebpkgsError

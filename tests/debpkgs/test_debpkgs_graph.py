@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from nix.debpkgs.fetcher.apt import Package
 from nix.debpkgs.fetcher.deb import Entry
 from nix.debpkgs.fetcher.errors import DebpkgsError

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from elf_files import make_elf
+
+from debpkgs.elf_files import make_elf
 from nix.debpkgs.fetcher import apt, deb
 from nix.debpkgs.fetcher.deb import Entry
 from nix.debpkgs.fetcher.errors import DebpkgsError
