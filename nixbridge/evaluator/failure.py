@@ -45,7 +45,7 @@ _NOISE: Final = re.compile(r"\(use '--show-trace' .*\)|For full logs, run.*")
 # What nix says, and what the user can do about it. `{…}` are the groups of the pattern.
 _REMEDIES: Final = (
     (
-        re.compile(r"experimental Nix feature '(?P<feature>[^']+)' is disabled"),
+        re.compile(r"experimental (?:Nix|Lix) feature '(?P<feature>[^']+)' is disabled"),
         "turn it on with `extra-experimental-features = {feature}` in nix.conf",
     ),
     (

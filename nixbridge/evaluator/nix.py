@@ -171,7 +171,7 @@ class Nix:
         argv = (self.program, *self._show_settings())
         completed = _start(self.runner, argv, None)
         if completed.status != 0:
-            if "experimental Nix feature 'nix-command' is disabled" in completed.stderr:
+            if "feature 'nix-command' is disabled" in completed.stderr:
                 return frozenset()
             raise explain_failure(
                 completed, subject="nix's settings", verb="reading", repeat=(shlex.join(argv),)

@@ -142,6 +142,15 @@ error: evaluating `.#app` failed: cannot evaluate a function that has an argumen
 repeat it with `nix build .#app`
 """,
     ),
+    "a feature that is off in Lix": (
+        "error: experimental Lix feature 'ca-derivations' is disabled; use '--extra-…' to override",
+        """\
+error: evaluating `.#app` failed: experimental Lix feature 'ca-derivations' is disabled; \
+use '--extra-…' to override
+  hint: turn it on with `extra-experimental-features = ca-derivations` in nix.conf; \
+repeat it with `nix build .#app`
+""",
+    ),
     "no daemon": (
         (
             "error: cannot connect to socket at '/nix/var/nix/daemon-socket/socket': "

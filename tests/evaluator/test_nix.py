@@ -380,6 +380,22 @@ def test_features_that_are_off(version: str) -> None:
     assert caller.enabled_features() == set()
 
 
+def test_features_that_are_off_in_lix() -> None:
+    stderr = (
+        "error: experimental Lix feature 'nix-command' is disabled; use '--extra-…' to override"
+    )
+    caller, runner = nix((1, "", stderr), version="nix (Lix, like Nix) 2.94.0")
+    assert caller.enabled_features() == set()
+    assert runner.calls == [("nix", "config", "show")]
+
+
+def test_path_infos_of_lix_are_as_those_of_2_8() -> None:
+    answer = Call("2.8", "path-info-r").bytes("json").decode()
+    caller, runner = nix((0, answer, ""), version="nix (Lix, like Nix) 2.94.0")
+    assert len(caller.path_infos((A,))) == 27
+    assert runner.calls == [("nix", *FEATURES, "path-info", "--json", "--recursive", str(A))]
+
+
 def test_features_that_cannot_be_asked_for() -> None:
     caller, _ = nix((1, "", "error: no\n"))
     with pytest.raises(NixError, match=r"^reading nix's settings failed: no$"):
