@@ -25,7 +25,7 @@ from nixbridge.evaluator.parse import (
     parse_path_infos,
     parse_settings,
 )
-from nixbridge.evaluator.progress import NixLog, ProgressListener
+from nixbridge.evaluator.progress import NixLog, ProgressListener, plain_text
 from nixbridge.evaluator.runner import CommandRunner, Completed
 from nixbridge.evaluator.store import store_root_of
 from nixbridge.evaluator.version import OLDEST, NixVersion
@@ -171,7 +171,7 @@ class Nix:
         argv = (self.program, *self._show_settings())
         completed = _start(self.runner, argv, None)
         if completed.status != 0:
-            if "feature 'nix-command' is disabled" in completed.stderr:
+            if "feature 'nix-command' is disabled" in plain_text(completed.stderr):
                 return frozenset()
             raise explain_failure(
                 completed, subject="nix's settings", verb="reading", repeat=(shlex.join(argv),)
@@ -212,7 +212,8 @@ class Nix:
         words = (*self._search_path(), *self.extra_arguments)
         completed = self._run("eval", "--raw", *words, *kind.arguments())
         # Any other failure is one of the user's expression, which `nix build` explains.
-        if completed.status == 0 or "attribute 'type' in selection path" not in completed.stderr:
+        missing = "attribute 'type' in selection path"
+        if completed.status == 0 or missing not in plain_text(completed.stderr):
             return
         try:
             names = self.evaluate(installable, apply=_ATTRIBUTE_NAMES)

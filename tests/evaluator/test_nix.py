@@ -196,6 +196,14 @@ def test_an_attribute_with_several_attributes_asks_for_one_of_those() -> None:
     assert caught.value.hint.endswith("`-A images.a19` or one of 5 more")
 
 
+def test_colours_do_not_hide_that_a_file_has_several_attributes() -> None:
+    """Where `CLICOLOR_FORCE` is set, newer versions colour what no terminal reads."""
+    coloured = "\x1b[31;1merror:\x1b[0m attribute '\x1b[35;1mtype\x1b[0m' in selection path"
+    caller, _ = nix((1, "", f"{coloured} 'type' not found\n"), (0, '["app"]', ""))
+    with pytest.raises(InputError, match="is not a derivation"):
+        caller.build(FileInstallable(path=Path("default.nix")))
+
+
 @pytest.mark.parametrize("answer", [(0, "[]", ""), (1, "", "error: no\n")])
 def test_a_value_that_has_no_attributes(answer: tuple[int, str, str]) -> None:
     caller, _ = nix(NO_TYPE, answer)
