@@ -52,7 +52,7 @@ class Root:
 
 
 @pytest.fixture(scope="module")
-def root(nix: Nix, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
+def root(nix: Nix, tmp_path_factory: pytest.TempPathFactory) -> Root:
     parts = f"(import {IMAGE_ENV} {{ pkgs = trixie; }})"
     env, python, closure = nix.build(f"with {parts}; [ env python closure ]")
     etc = tmp_path_factory.mktemp("etc")
@@ -140,7 +140,8 @@ PROGRAMS = {
         (
             "nix-store --load-db < $REGISTRATION;"
             " bash=$(dirname $(dirname $(readlink -f $(type -P bash))));"
-            ' nix-build --no-out-link -E "derivation { name = \\"t\\"; system = builtins.currentSystem;'
+            ' nix-build --no-out-link -E "derivation {'
+            ' name = \\"t\\"; system = builtins.currentSystem;'
             ' builder = builtins.storePath $bash + \\"/bin/bash\\";'
             ' args = [ \\"-c\\" \\"> \\$out\\" ]; }"'
         ),
