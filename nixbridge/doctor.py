@@ -11,15 +11,15 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from nixbridge.closure import DEFAULT_STORE_DIR, StoreRoot
 from nixbridge.errors import NixbridgeError, NixError
 from nixbridge.evaluator import CommandRunner, Nix, find_nix
+from nixbridge.plugins import PluginGroup, plugins
 
-_PLUGIN_GROUPS: Final = ("strategies", "destinations", "templates")
 FINDINGS_DOCUMENT_VERSION: Final = 1
 
 _ENGINES: Final = ("podman", "docker", "bwrap")
@@ -49,7 +49,7 @@ def diagnose(
     """Look at Nix, its store and settings, our plugins, and the container engines."""
     return (
         *_nix(runner, environment, program),
-        *(_plugins(group) for group in _PLUGIN_GROUPS),
+        *(_plugins(group) for group in PluginGroup),
         _engines(environment),
     )
 
@@ -180,10 +180,11 @@ def _substituters(settings: Mapping[str, Any]) -> Finding:
     return Finding(name="substituters", status="ok", message=names)
 
 
-def _plugins(group: str) -> Finding:
+def _plugins(group: PluginGroup) -> Finding:
+    name = group.name.lower()
     broken: list[str] = []
     found: list[str] = []
-    for plugin in sorted(entry_points(group=f"nixbridge.{group}"), key=lambda one: one.name):
+    for plugin in plugins(group).values():
         described = f"`{plugin.name}` ({_origin(plugin)})"
         try:
             plugin.load()
@@ -193,19 +194,19 @@ def _plugins(group: str) -> Finding:
             found.append(described)
     if broken:
         return Finding(
-            name=group,
+            name=name,
             status="problem",
             message=f"cannot be loaded: {'; '.join(broken)}",
             hint="update or remove the package that it comes from",
         )
     if not found:
         return Finding(
-            name=group,
+            name=name,
             status="problem",
             message="there are none, not even nixbridge's own",
             hint="install nixbridge as a package (`pip install .`): its entry points are missing",
         )
-    return Finding(name=group, status="ok", message=", ".join(found))
+    return Finding(name=name, status="ok", message=", ".join(found))
 
 
 def _origin(plugin: EntryPoint) -> str:

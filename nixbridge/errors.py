@@ -17,6 +17,8 @@ What is not a `NixbridgeError` is a bug in nixbridge (exit 70), an interrupt is 
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 EXIT_BUG: Final = 70
@@ -82,3 +84,15 @@ class DestinationError(NixbridgeError):
 
     exit_status = 7
     code = "destination"
+
+
+def near_miss_hint(word: str, known: Sequence[str]) -> str:
+    """Return a hint that names the `known` word that `word` was meant to be, else all of them."""
+    near = difflib.get_close_matches(word, known, n=1)
+    # The wrong case is the commonest miss, and difflib compares case sensitively.
+    near = near or [name for name in known if name.lower() == word.lower()]
+    if near:
+        return f"did you mean `{near[0]}`?"
+    if not known:
+        return "nothing may stand here"
+    return "known here: " + ", ".join(f"`{name}`" for name in known)

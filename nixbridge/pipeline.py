@@ -133,7 +133,10 @@ def _installable(source: Source, arguments: NixArguments, folder: Path) -> Insta
             expression = folder / "image.nix"
             expression.write_text(render_spec(path), encoding="utf-8")
             return FileInstallable(
-                path=expression, expressions=arguments.expressions, strings=arguments.strings
+                path=expression,
+                expressions=arguments.expressions,
+                strings=arguments.strings,
+                rendered_from=path,
             )
         case NixFileSource(path=path, attribute=attribute):
             return FileInstallable(

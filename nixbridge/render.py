@@ -14,18 +14,15 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final
 
 import jinja2
 
 from nixbridge.errors import InputError
+from nixbridge.plugins import PluginGroup, load_plugin
 from nixbridge.share import templates_directory
 from nixbridge.spec import ConfigSection, Debpkgs, Healthcheck, ImageSection, ImageSpec, LookupPath
-
-TEMPLATES_GROUP: Final = "nixbridge.templates"
-
 
 # https://nix.dev/manual/nix/2.26/language/syntax#identifier
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*", re.ASCII)
@@ -331,18 +328,11 @@ def _takes(template: Template, key: str) -> bool:
 
 
 def _find_template(spec: ImageSpec) -> Template:
-    found: dict[str, EntryPoint] = {e.name: e for e in entry_points(group=TEMPLATES_GROUP)}
-    if spec.template not in found:
-        raise InputError(
-            f"in {spec.path}, `template` is unknown: `{spec.template}`",
-            hint="known are "
-            + ", ".join(f"`{name}`" for name in sorted(found))
-            + "; a template of your own is named by its path, `./mine.nix.j2`",
-        )
-    template = found[str(spec.template)].load()
+    refusal = f"in {spec.path}, `template` is unknown: `{spec.template}`"
+    template = load_plugin(PluginGroup.TEMPLATES, str(spec.template), refusal=refusal)
     if not isinstance(template, Template):
         raise InputError(
-            f"the template `{spec.template}` is registered as `{found[str(spec.template)].value}`, "
+            f"the template `{spec.template}` is registered as {template!r}, "
             "which is no `nixbridge.render.Template`"
         )
     return template

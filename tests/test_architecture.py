@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "nixbridge"
 # From left to right: a room imports only from rooms to its left.
 ROOMS = (
     "errors",
+    "plugins",
     "oci",
     "share",
     "spec",

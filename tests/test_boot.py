@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from containers import Bubblewrap, Container, Layout, Podman
 
+from containers import Bubblewrap, Container, Layout, Podman
 from nixbridge import cli
 
 pytestmark = [pytest.mark.nix, pytest.mark.tools]

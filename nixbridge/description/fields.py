@@ -6,12 +6,11 @@ told apart exactly: `true` is no number, `1.0` is no whole number.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType, NoneType
 from typing import Any, Final, TypeVar
 
-from nixbridge.errors import InputError
+from nixbridge.errors import InputError, near_miss_hint
 
 _Value = TypeVar("_Value")
 
@@ -144,15 +143,3 @@ class Fields:
     def _error(self, place: str, problem: str, *, hint: str | None = None) -> InputError:
         subject = f"`{place}`" if place else "the document"
         return InputError(f"in `{self._source}`, {subject} {problem}", hint=hint)
-
-
-def near_miss_hint(word: str, known: Sequence[str]) -> str:
-    """Return a hint that names the `known` word that `word` was meant to be, else all of them."""
-    near = difflib.get_close_matches(word, known, n=1)
-    # The wrong case is the commonest miss, and difflib compares case sensitively.
-    near = near or [name for name in known if name.lower() == word.lower()]
-    if near:
-        return f"did you mean `{near[0]}`?"
-    if not known:
-        return "nothing may stand here"
-    return "known here: " + ", ".join(f"`{name}`" for name in known)

@@ -24,8 +24,8 @@ from nixbridge.description.description import (
     NixDatabaseRequest,
     Perm,
 )
-from nixbridge.description.fields import Fields, near_miss_hint
-from nixbridge.errors import InputError
+from nixbridge.description.fields import Fields
+from nixbridge.errors import InputError, near_miss_hint
 from nixbridge.oci import ImageReference, Platform
 
 # https://go.dev/doc/install/source#environment, those that run Linux.

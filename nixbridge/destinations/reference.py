@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-from typing import Final
+from typing import Final, cast
 
-from nixbridge.description.fields import near_miss_hint
 from nixbridge.destinations.destination import Destination
 from nixbridge.errors import InputError
+from nixbridge.plugins import PluginGroup, load_plugin
 
-ENTRY_POINT_GROUP: Final = "nixbridge.destinations"
 # What `-` is short for.
 _STANDARD_OUTPUT: Final = ("docker-archive", "-")
 
@@ -27,11 +25,6 @@ def parse_destination(text: str) -> Destination:
             f"`{text}` does not say what kind of destination it is",
             hint=f"write `oci:{text}` for a directory, `docker-archive:{text}` for a file",
         )
-    transports = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-    if transport not in transports:
-        raise InputError(
-            f"`{transport}:` is no kind of destination that we know",
-            hint=near_miss_hint(transport, sorted(transports)),
-        )
-    kind: type[Destination] = transports[transport].load()
-    return kind.parse(rest)
+    refusal = f"`{transport}:` is no kind of destination that we know"
+    kind = load_plugin(PluginGroup.DESTINATIONS, transport, refusal=refusal)
+    return cast("type[Destination]", kind).parse(rest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nixbridge.layering.plan import NIX_DATABASE_REASON, LayerPlan, PlannedLayer, PlannedPath
 from nixbridge.layering.planner import plan_layers
-from nixbridge.layering.strategy import PathGroup, Strategy, find_strategy, strategy_entry_points
+from nixbridge.layering.strategy import PathGroup, Strategy, find_strategy
 
 __all__ = [
     "NIX_DATABASE_REASON",
@@ -15,5 +15,4 @@ __all__ = [
     "Strategy",
     "find_strategy",
     "plan_layers",
-    "strategy_entry_points",
 ]

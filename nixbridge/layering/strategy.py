@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final, Protocol, cast
+from typing import Protocol, cast
 
 from nixbridge.closure import ClosureGraph, StorePath
-from nixbridge.errors import InputError
-
-STRATEGY_GROUP: Final = "nixbridge.strategies"
+from nixbridge.plugins import PluginGroup, load_plugin
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,22 +36,10 @@ class Strategy(Protocol):
         """Return the groups."""
 
 
-def strategy_entry_points() -> dict[str, EntryPoint]:
-    """Return what is registered, by name, sorted."""
-    found = entry_points(group=STRATEGY_GROUP)
-    return {name: found[name] for name in sorted(found.names)}
-
-
 def find_strategy(name: str) -> Strategy:
     """Return the strategy called `name`.
 
     Raises `InputError`: there is none.
     """
-    known = strategy_entry_points()
-    if name not in known:
-        near = get_close_matches(name, known, n=1)
-        raise InputError(
-            f"`{name}` is not a strategy: there are {', '.join(f'`{one}`' for one in known)}",
-            hint=f"did you mean `{near[0]}`?" if near else None,
-        )
-    return cast("Strategy", known[name].load())
+    refusal = f"`{name}` is no strategy that we know"
+    return cast("Strategy", load_plugin(PluginGroup.STRATEGIES, name, refusal=refusal))

@@ -8,7 +8,6 @@ it holds no NUL.
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-from nixbridge.errors import InputError
+from nixbridge.errors import InputError, near_miss_hint
 from nixbridge.oci import ImageReference
 from nixbridge.spec.image_spec import ContainerUser, Debpkgs, LookupPath
 
@@ -304,9 +303,7 @@ def as_choice(choices: Sequence[str]) -> Callable[[object], str]:
     def parse_choice(value: object) -> str:
         text = as_text(value)
         if text not in choices:
-            near = difflib.get_close_matches(text, choices, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else "known are " + ", ".join(choices)
-            raise _invalid(f"is unknown: `{text}`", hint=hint)
+            raise _invalid(f"is unknown: `{text}`", hint=near_miss_hint(text, choices))
         return text
 
     return parse_choice

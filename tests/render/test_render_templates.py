@@ -385,9 +385,8 @@ def test_a_key_that_the_template_does_not_take_is_refused() -> None:
 def test_an_unknown_template_is_refused() -> None:
     error = refusal(minimal(template="doker"))
     assert error.message == "in nixbridge.toml, `template` is unknown: `doker`"
-    assert error.hint is not None
-    assert "`docker`" in error.hint
-    assert "`image`" in error.hint
+    assert error.hint == "did you mean `docker`?"
+    assert refusal(minimal(template="xyz")).hint == "known here: `docker`, `image`"
 
 
 def own_template(folder: Path, text: str) -> ImageSpec:
