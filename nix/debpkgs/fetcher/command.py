@@ -207,8 +207,8 @@ class _Workshop:
             names = sorted(absent)
             shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if names[8:] else "")
             raise DebpkgsError(
-                f"{len(names)} packages of {self.suite} are neither in the store nor in"
-                f" `{self.cache}`: {shown}\n  {error}",
+                f"neither in the store nor in `{self.cache}`, and needed for {self.suite}:"
+                f" {shown}\n  {error}",
                 hint=error.hint,
             ) from error
         gone = [
