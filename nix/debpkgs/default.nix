@@ -31,18 +31,7 @@ let
         overlays
         system
         ;
-      # Not ./. itself: this folder may hold what an editor or Python left there.
-      path = builtins.path {
-        name = "debpkgs";
-        path = ./.;
-        filter =
-          path: _:
-          !builtins.elem (baseNameOf path) [
-            "__pycache__"
-            ".mypy_cache"
-            ".ruff_cache"
-          ];
-      };
+      path = ./.;
       extend = overlay: build (overlays ++ [ overlay ]);
       appendOverlays = more: build (overlays ++ more);
       callPackage = lib.callPackageWith final;

@@ -28,7 +28,7 @@ let
 
   bash = "${units.bash}/bin/bash";
   glibc = units.glibc;
-  # glibc's own module path is compiled in and too short to be replaced.
+  # Where character sets are. The path is compiled into libc, with its length: no longer one fits.
   gconv = "GCONV_PATH=${glibc}/lib/x86_64-linux-gnu/gconv";
 
   wrap =
@@ -112,6 +112,10 @@ lib.mapAttrs (_: _: { fixup = pythonPackage; }) (
         [ -L "$library" ] ||
           patchelf --set-rpath "$out/lib/x86_64-linux-gnu" --no-default-lib "$library"
       done
+      # Without GCONV_PATH libc would open the host's modules, which belong to another libc.
+      replace_string lib/x86_64-linux-gnu/libc.so.6 /usr/lib/x86_64-linux-gnu/gconv /only/by/GCONV_PATH
+      replace_string lib/x86_64-linux-gnu/libc.so.6 \
+        /usr/lib/x86_64-linux-gnu/gconv/gconv-modules.cache /only/by/GCONV_PATH/cache
     '';
   };
 
@@ -129,6 +133,8 @@ lib.mapAttrs (_: _: { fixup = pythonPackage; }) (
 
   libssl3.fixup = openssl;
   libssl3t64.fixup = openssl;
+
+  libxml2-utils.fixup = wrap "bin/xmllint" [ gconv ];
 
   man-db.fixup = ''
     for helper in zsoelim manconv globbing; do

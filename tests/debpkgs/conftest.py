@@ -11,8 +11,10 @@ import pytest
 
 # The tool is no part of the nixbridge package; it is reached by where it lies.
 sys.path.insert(0, str(Path(__file__).parents[2]))
+# `pkgs.path` is the folder that the tool lies in: what Python leaves there would change its copies.
+sys.dont_write_bytecode = True
 
-from debpkgs.real_nix import SET, Nix
+from debpkgs.real_nix import SET, Nix  # noqa: E402  the path above leads to it
 
 
 @pytest.fixture(scope="session")

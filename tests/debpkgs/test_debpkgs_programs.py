@@ -196,6 +196,10 @@ PROGRAMS = {
     ),
     "wget": ("wget --version", "GNU Wget"),
     "xmllint": ("echo '<a><b/></a>' | xmllint --xpath 'count(//b)' -", "1"),
+    "xmllint in other encodings": (
+        'printf \'<?xml version="1.0" encoding="KOI8-R"?><a>\\344</a>\' | xmllint --encode UTF-8 -',
+        "Д",
+    ),
     "xz and zstd": ("echo text | xz | xz -d | zstd | zstd -d", "text"),
 }
 
