@@ -26,6 +26,8 @@ class Nix:
             "experimental-features = nix-command flakes",
             # What Debian's Nix of trixie and later binds by default need not be there.
             "sandbox-paths =",
+            # What the run itself had to set: no sandbox where the kernel has no namespaces.
+            os.environ.get("NIX_CONFIG", ""),
             self.configuration,
         ]
         environment = {**os.environ, "NIX_CONFIG": "\n".join(settings)}

@@ -213,11 +213,13 @@ def test_the_set_as_a_channel(nix: Nix) -> None:
     assert nix.evaluate("(import trixie.path { }).hello.outPath == trixie.hello.outPath")
 
 
+@pytest.mark.usefixtures("needs_namespaces")
 def test_a_missing_package_says_what_to_run(nix: Nix, tmp_path: Path) -> None:
     empty = replace(nix, remote=str(tmp_path / "store"))
     assert "debpkgs.py fetch trixie" in empty.build_fails("trixie.hello")
 
 
+@pytest.mark.usefixtures("needs_namespaces")
 def test_a_second_store_is_filled_and_builds_in_the_sandbox(nix: Nix, tmp_path: Path) -> None:
     remote = tmp_path / "store"
     boxed = replace(nix, remote=str(remote), configuration="sandbox = true\n")

@@ -332,6 +332,7 @@ def chroot_store(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(("chmod", "-R", "u+w", str(root)), check=False)
 
 
+@pytest.mark.usefixtures("needs_namespaces")
 @pytest.mark.parametrize("how", ["NIX_REMOTE", "local?root=", "--store"])
 def test_a_store_elsewhere(
     how: str,
