@@ -29,7 +29,12 @@ class Root:
     registration: str
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
-        argv = [f"{self.env}/bin/bwrap", "--unshare-all", "--uid", "0", "--gid", "0"]
+        argv = [f"{self.env}/bin/bwrap"]
+        if os.geteuid() == 0:
+            # Root needs no user namespace, and in a chroot the kernel gives none.
+            argv += ["--unshare-ipc", "--unshare-net", "--unshare-pid", "--unshare-uts"]
+        else:
+            argv += ["--unshare-all", "--uid", "0", "--gid", "0"]
         argv += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--dir", "/nix/var"]
         argv += ["--ro-bind", str(self.etc), "/etc", "--chdir", "/tmp"]
         argv += ["--symlink", f"{self.env}/bin/bash", "/bin/sh"]
