@@ -108,9 +108,9 @@ let
           args =
             arguments.args or [
               "-e"
-              ./setup.sh
+              ./default-builder.sh
             ];
-          inherit initialPath shell;
+          inherit (final) stdenv;
           nativeBuildInputs = lib.flatten (arguments.nativeBuildInputs or [ ]);
           buildInputs = lib.flatten (arguments.buildInputs or [ ]);
           propagatedBuildInputs = lib.flatten (arguments.propagatedBuildInputs or [ ]);
@@ -129,14 +129,34 @@ let
         // passthru;
     };
 
-  stdenv = {
+  # $stdenv/setup, as nix-shell and nix develop want it.
+  setup = derivation {
+    name = "stdenv-debpkgs";
+    inherit system;
+    builder = shell;
+    args = [
+      "-euc"
+      ''
+        PATH=${final.coreutils}/bin
+        mkdir $out
+        {
+          echo "shell=${shell}"
+          echo "initialPath='${toString initialPath}'"
+          cat ${./setup.sh}
+        } > $out/setup
+      ''
+    ];
+    preferLocalBuild = true;
+    allowSubstitutes = false;
+  };
+
+  stdenv = setup // {
     inherit
       initialPath
       mkDerivation
       shell
       system
       ;
-    name = "stdenv-debpkgs";
     hostPlatform = platform;
     buildPlatform = platform;
     targetPlatform = platform;
@@ -409,6 +429,39 @@ in
   writeClosure =
     paths: final.runCommandLocal "runtime-deps" { } "cp ${final.closureInfo { rootPaths = paths; }}/store-paths $out";
   writeReferencesToFile = path: final.writeClosure [ path ];
+
+  # What nix-shell and nix develop enter; building it writes down that it can be built.
+  mkShell =
+    {
+      name ? "nix-shell",
+      packages ? [ ],
+      inputsFrom ? [ ],
+      nativeBuildInputs ? [ ],
+      buildInputs ? [ ],
+      shellHook ? "",
+      ...
+    }@arguments:
+    let
+      of = attribute: lib.concatMap (package: package.drvAttrs.${attribute} or [ ]) inputsFrom;
+    in
+    stdenv.mkDerivation (
+      removeAttrs arguments [
+        "inputsFrom"
+        "packages"
+      ]
+      // {
+        inherit name;
+        nativeBuildInputs = packages ++ nativeBuildInputs ++ of "nativeBuildInputs";
+        buildInputs = buildInputs ++ of "buildInputs";
+        shellHook = lib.concatStringsSep "\n" (
+          lib.catAttrs "shellHook" (map (package: package.drvAttrs) inputsFrom) ++ [ shellHook ]
+        );
+        phases = [ "buildPhase" ];
+        buildPhase = "export > $out";
+        preferLocalBuild = true;
+      }
+    );
+  mkShellNoCC = final.mkShell;
 
   makeSetupHook =
     {

@@ -1,11 +1,11 @@
-# What a derivation of mkDerivation runs: a small stdenv.
+# The shell part of stdenv: $stdenv/setup. Sets the environment and defines the phases; genericBuild, at
+# the end, runs them. Read by builds (default-builder.sh), by nix-shell and by nix develop.
 #
-# With structured attributes, variables and arrays come from .attrs.sh (by its place in the build
-# directory: in a sandbox, Nix 2.8 lets NIX_ATTRS_SH_FILE point outside).
+# $shell and $initialPath are set in the lines that build-support.nix puts before this one.
 set -o pipefail
 
-if [ -e .attrs.sh ]; then
-  . ./.attrs.sh
+# With structured attributes, `outputs` maps names to paths.
+if [[ "$(declare -p outputs 2> /dev/null)" == "declare -A"* ]]; then
   for output in "${!outputs[@]}"; do export "$output=${outputs[$output]}"; done
   outputNames="${!outputs[*]}"
 else
@@ -195,19 +195,14 @@ runPhase() {
 
 genericBuild() {
   local phase
-  for phase in ${phases[*]-}; do
-    runPhase "$phase"
-  done
-}
-
-# After this file's functions, so that it may replace them.
-runHook postHook
-
-if [ -n "${buildCommandPath-}" ]; then
-  . "$buildCommandPath"
-elif [ -n "${buildCommand-}" ]; then
-  eval "$buildCommand"
-else
+  if [ -n "${buildCommandPath-}" ]; then
+    . "$buildCommandPath"
+    return
+  fi
+  if [ -n "${buildCommand-}" ]; then
+    eval "$buildCommand"
+    return
+  fi
   if [ -z "${phases[*]-}" ]; then
     phases=
     [ -z "${src-}${srcs-}${unpackPhase-}" ] || phases="unpackPhase"
@@ -217,5 +212,10 @@ else
     [ -z "${doInstallCheck-}" ] || phases+=" installCheckPhase"
     phases+=" ${postPhases[*]-}"
   fi
-  genericBuild
-fi
+  for phase in ${phases[*]}; do
+    runPhase "$phase"
+  done
+}
+
+# After this file's functions, so that it may replace them.
+runHook postHook

@@ -299,6 +299,19 @@ class TestBuildSupport:
         build = 'trixie.stdenv.mkDerivation { name = "x"; installPhase = "false; touch $out"; }'
         assert "failed" in nix.build_fails(build)
 
+    def test_a_shell_has_the_packages_and_runs_its_hook(self, nix: Nix, tmp_path: Path) -> None:
+        (tmp_path / "shell.nix").write_text(
+            f"with import {SET} {{ }}; mkShell {{ packages = [ hello ]; inputsFrom = [ (mkShell "
+            '{ buildInputs = [ jq ]; shellHook = "echo inner"; }) ]; shellHook = "echo outer"; }'
+        )
+        shell = nix.run(
+            "nix-shell", "--pure", str(tmp_path / "shell.nix"), "--run", "hello; jq -n 1+1"
+        )
+        assert shell.stdout == "inner\nouter\nHello, world!\n2\n", shell.stderr
+        assert nix.build(f"import {tmp_path}/shell.nix")
+        developed = nix.run("nix", "develop", "-f", str(tmp_path / "shell.nix"), "-c", "hello")
+        assert "Hello, world!" in developed.stdout, developed.stderr
+
     def test_wrap_program(self, nix: Nix) -> None:
         (out,) = nix.build(
             'trixie.runCommand "x" { nativeBuildInputs = [ trixie.makeWrapper ]; } '

@@ -174,9 +174,11 @@ class _Workshop:
         )
         lock.write(self.lock_path)
         changes = describe_changes(old.debs if old else {}, lock.debs)
-        say(f"{self.suite}: {len(lock.debs)} packages, {len(units)} units, {len(changes)} changes")
+        say(
+            f"{self.suite}: packages: {len(lock.debs)}, units: {len(units)}, changed: {len(changes)}"
+        )
         for line in changes if old else ():
-            say(f"  {line}")
+            say(line)
         say(f"wrote `{self.lock_path}`: commit it")
         return lock
 
@@ -231,7 +233,7 @@ class _Workshop:
         if not packages:
             return
         size = sum(package.size_bytes for package in packages.values())
-        say(f"downloading {len(packages)} packages, {size / 1e6:.0f} MB")
+        say(f"downloading packages: {len(packages)} ({size / 1e6:.0f} MB)")
         with tempfile.TemporaryDirectory(dir=self.cache, prefix=".download.") as directory:
             arrived = self._updated_archive().download([*packages.values()], Path(directory))
             for name, package in packages.items():
