@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from nixbridge.closure import StorePath
-from nixbridge.layering import NIX_DATABASE_REASON, LayerPlan
+from nixbridge.layering import NIX_DATABASE_REASON, LayerPlan, PlannedLayer
 from nixbridge.report.table import format_count, format_size, format_table
 
 PLAN_DOCUMENT_VERSION: Final = 1
@@ -21,7 +21,7 @@ def plan_table(plan: LayerPlan) -> str:
             str(number),
             format_size(layer.nar_size_bytes),
             str(len(layer.paths)),
-            name_paths(planned.info.path for planned in layer.paths),
+            name_paths(_largest_first(layer)),
             layer.reason,
         )
         for number, layer in enumerate(plan.layers, 1)
@@ -44,6 +44,13 @@ def plan_table(plan: LayerPlan) -> str:
         )
     )
     return f"{table}\n{total}"
+
+
+def _largest_first(layer: PlannedLayer) -> Iterator[StorePath]:
+    by_size = sorted(
+        layer.paths, key=lambda planned: (-planned.info.nar_size_bytes, planned.info.path)
+    )
+    return (planned.info.path for planned in by_size)
 
 
 def name_paths(paths: Iterable[StorePath]) -> str:
