@@ -40,6 +40,7 @@ let
       pkgs = final;
     })
     (import ./units.nix { inherit lib lock spec; })
+    (import ./stdenv.nix { inherit lib; })
     (import ./build-support.nix { inherit lib; })
     (import ./names.nix { inherit lib lock spec; })
     (import ./python.nix { inherit lib spec; })

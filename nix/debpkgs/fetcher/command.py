@@ -141,17 +141,7 @@ class _Workshop:
         except DebpkgsError as error:
             say(f"{error}: making it")
             old = None
-        archive = self._updated_archive()
-        wanted = self.spec.roots_in(self.suite)
-        offered = archive.offered(
-            deb for names in wanted for unit in names for deb in self.spec.packages_asked_for(unit)
-        )
-        roots = [self._first_offered(names, offered) for names in wanted]
-        chosen = archive.resolve(
-            deb
-            for unit in [*roots, *self.spec.silent_needs(roots, self.suite)]
-            for deb in self.spec.packages_asked_for(unit)
-        )
+        roots, chosen = self._choose()
         locked = {name: _lock_package(package) for name, package in sorted(chosen.items())}
         absent = {name: deb for name, deb in locked.items() if not self._is_cached(deb)}
         self._download({name: chosen[name] for name in absent})
@@ -174,13 +164,27 @@ class _Workshop:
         )
         lock.write(self.lock_path)
         changes = describe_changes(old.debs if old else {}, lock.debs)
-        say(
-            f"{self.suite}: packages: {len(lock.debs)}, units: {len(units)}, changed: {len(changes)}"
-        )
+        counts = f"packages: {len(lock.debs)}, units: {len(units)}, changed: {len(changes)}"
+        say(f"{self.suite}: {counts}")
         for line in changes if old else ():
             say(line)
         say(f"wrote `{self.lock_path}`: commit it")
         return lock
+
+    def _choose(self) -> tuple[list[str], dict[str, Package]]:
+        """Ask the archive for the wanted units and everything that apt would install with them."""
+        archive = self._updated_archive()
+        wanted = self.spec.roots_in(self.suite)
+        offered = archive.offered(
+            deb for names in wanted for unit in names for deb in self.spec.packages_asked_for(unit)
+        )
+        roots = [self._first_offered(names, offered) for names in wanted]
+        chosen = archive.resolve(
+            deb
+            for unit in [*roots, *self.spec.silent_needs(roots, self.suite)]
+            for deb in self.spec.packages_asked_for(unit)
+        )
+        return roots, chosen
 
     def _first_offered(self, names: Sequence[str], offered: Mapping[str, Package]) -> str:
         for name in names:
