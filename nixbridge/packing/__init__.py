@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from nixbridge.packing.header import END_OF_ARCHIVE, Owner, file_header, padding
+from nixbridge.packing.pack import pack_layer, pack_tree
 from nixbridge.packing.packed_layer import PackedLayer, Sink
-from nixbridge.packing.tar import pack_layer, pack_tree, write_tar
+from nixbridge.packing.tar import write_tar
 from nixbridge.packing.tree import LayerTree, layer_tree
 
 __all__ = [

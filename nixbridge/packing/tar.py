@@ -1,8 +1,9 @@
 """Write a `LayerTree` as a tar, and hash it on the way.
 
-What is in the tar is decided in `tree.py`, the headers are `header.py`. Memory does not grow with
-the files: bytes are gathered in a few buffers of 1 MiB that are used in turn. While one is hashed
-in a thread (`hashlib` lets go of the interpreter's lock) and given to the sink, the next is filled.
+What is in the tar is decided in `tree.py`, the headers are `header.py`; what becomes of the bytes
+is `pack.py`. Memory does not grow with the files: bytes are gathered in a few buffers of 1 MiB that
+are used in turn. While one is hashed in a thread (`hashlib` lets go of the interpreter's lock) and
+given to the sink, the next is filled.
 """
 
 from __future__ import annotations
@@ -10,18 +11,14 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
-from nixbridge.closure import StorePath, StoreRoot
 from nixbridge.errors import PackError
-from nixbridge.layering import PlannedLayer
-from nixbridge.oci import MEDIA_TYPE_LAYER_TAR, BlobDigest, Descriptor, DiffId
+from nixbridge.oci import DiffId
 from nixbridge.packing.header import END_OF_ARCHIVE, REGULAR, padding
-from nixbridge.packing.packed_layer import PackedLayer, Sink
-from nixbridge.packing.tree import Entry, LayerTree, Origin, layer_tree, unreadable
+from nixbridge.packing.packed_layer import Sink
+from nixbridge.packing.tree import Entry, LayerTree, Origin, unreadable
 
 _BUFFER_BYTES: Final = 1 << 20
 _BUFFER_COUNT: Final = 4
@@ -30,49 +27,17 @@ _BUFFER_COUNT: Final = 4
 _SMALL_FILE_BYTES: Final = 64 << 10
 
 
-def pack_layer(layer: PlannedLayer, store: StoreRoot, sink: Sink) -> PackedLayer:
-    """Write the tar of a planned layer to `sink`.
+class Observer(Protocol):
+    """Sees the files of a layer while they are packed, so that nobody has to read them again."""
 
-    Raises `PackError` and `InputError`, as `layer_tree` and `write_tar` do.
-    """
-    return pack_tree(
-        layer_tree(layer, store),
-        sink,
-        paths=tuple(dict.fromkeys(path.info.path for path in layer.paths)),
-        reason=layer.reason,
-        history=layer.history,
-    )
+    def begin(self, entry: Entry) -> None:
+        """See that an entry begins, in the order of the tar."""
+
+    def contents(self, data: bytes | memoryview, /) -> None:
+        """See some of the entry's contents, which may be overwritten after the call returns."""
 
 
-def pack_tree(
-    tree: LayerTree,
-    sink: Sink,
-    *,
-    paths: tuple[StorePath, ...] = (),
-    reason: str,
-    history: Mapping[str, str] = MappingProxyType({}),
-) -> PackedLayer:
-    """Write the tar of a tree to `sink`, and say of it what is given.
-
-    Raises `PackError`, as `write_tar` does.
-    """
-    size_bytes = tree.tar_size_bytes
-    diff_id = write_tar(tree, sink)
-    return PackedLayer(
-        descriptor=Descriptor(
-            media_type=MEDIA_TYPE_LAYER_TAR,
-            digest=BlobDigest.from_hex(diff_id.hex),
-            size_bytes=size_bytes,
-        ),
-        diff_id=diff_id,
-        tar_size_bytes=size_bytes,
-        paths=paths,
-        reason=reason,
-        history=history,
-    )
-
-
-def write_tar(tree: LayerTree, sink: Sink) -> DiffId:
+def write_tar(tree: LayerTree, sink: Sink, *, observer: Observer | None = None) -> DiffId:
     """Write the tar to `sink`, `tree.tar_size_bytes` bytes of it, and return its digest.
 
     Raises `PackError`: a file is unreadable, or has not the size it had when the tree was made.
@@ -80,13 +45,17 @@ def write_tar(tree: LayerTree, sink: Sink) -> DiffId:
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="hash") as thread:
         stream = _Stream(sink, thread)
         for entry in tree.entries():
+            if observer is not None:
+                observer.begin(entry)
             if entry.size_bytes > _SMALL_FILE_BYTES and entry.origin is not None:
                 stream.append(entry.header())
-                _append_large_file(stream, entry, entry.origin)
+                _append_large_file(stream, entry, entry.origin, observer)
                 stream.append(padding(entry.size_bytes))
             else:
                 # One call for all three: what small files cost is mostly calls.
                 contents = _small_contents(entry)
+                if observer is not None:
+                    observer.contents(contents)
                 stream.append(b"%b%b%b" % (entry.header(), contents, padding(len(contents))))
         stream.append(END_OF_ARCHIVE)
         return stream.finish()
@@ -174,7 +143,9 @@ def _read_small_file(entry: Entry, origin: Origin) -> bytes:
     return data
 
 
-def _append_large_file(stream: _Stream, entry: Entry, origin: Origin) -> None:
+def _append_large_file(
+    stream: _Stream, entry: Entry, origin: Origin, observer: Observer | None
+) -> None:
     try:
         file = io.FileIO(os.open(origin.place_of(entry.name), os.O_RDONLY | os.O_NOFOLLOW))
     except OSError as error:
@@ -182,9 +153,12 @@ def _append_large_file(stream: _Stream, entry: Entry, origin: Origin) -> None:
     with file:
         left_bytes = entry.size_bytes
         while left_bytes:
-            count = _read_into(file, stream.free()[:left_bytes], entry)
+            free = stream.free()[:left_bytes]
+            count = _read_into(file, free, entry)
             if count == 0:
                 raise _changed(entry)
+            if observer is not None:
+                observer.contents(free[:count])
             stream.advance(count)
             left_bytes -= count
         if _read_into(file, memoryview(bytearray(1)), entry):
