@@ -213,6 +213,14 @@ def test_the_set_as_a_channel(nix: Nix) -> None:
     assert nix.evaluate("(import trixie.path { }).hello.outPath == trixie.hello.outPath")
 
 
+@pytest.mark.parametrize("suite", ["trixie", "bookworm"])
+def test_git_without_perl(nix: Nix, suite: str) -> None:
+    (git,) = nix.build(f"{suite}.gitMinimal")
+    closure = nix.run("nix-store", "--query", "--requisites", git).stdout.split()
+    assert len(closure) > 10
+    assert [path for path in closure if "perl" in path or "python" in path] == []
+
+
 @pytest.mark.usefixtures("needs_namespaces")
 def test_a_missing_package_says_what_to_run(nix: Nix, tmp_path: Path) -> None:
     empty = replace(nix, remote=str(tmp_path / "store"))
