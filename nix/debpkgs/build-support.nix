@@ -217,9 +217,11 @@ in
   linkFarm =
     name: entries:
     let
-      pairs = if lib.isAttrs entries then entries else lib.listToAttrs (
-        map (entry: lib.nameValuePair entry.name entry.path) entries
-      );
+      pairs =
+        if lib.isAttrs entries then
+          entries
+        else
+          lib.listToAttrs (map (entry: lib.nameValuePair entry.name entry.path) entries);
     in
     final.runCommandLocal name { passthru.entries = pairs; } ''
       mkdir -p $out
@@ -259,7 +261,10 @@ in
         jq '[.closure[].narSize] | add' .attrs.json > $out/total-nar-size
       '';
   writeClosure =
-    paths: final.runCommandLocal "runtime-deps" { } "cp ${final.closureInfo { rootPaths = paths; }}/store-paths $out";
+    rootPaths:
+    final.runCommandLocal "runtime-deps" { } ''
+      cp ${final.closureInfo { inherit rootPaths; }}/store-paths $out
+    '';
   writeReferencesToFile = path: final.writeClosure [ path ];
 
   makeSetupHook =

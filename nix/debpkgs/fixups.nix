@@ -204,7 +204,8 @@ lib.mapAttrs (_: _: { fixup = pythonPackage; }) (
     sed -i "s|'TZPATH': '[^']*'|'TZPATH': '${units.tzdata}/share/zoneinfo'|" lib/python3.*/_sysconfigdata*.py
     # Modules that are scripts too: with this unit's own path in them, the hash in their byte code would
     # be another one in `nix-build --check`, which builds at another path.
-    find lib -name '*.py' -perm -0100 -exec sed -i "1s|^#!.*|#!/usr/bin/env python3|" {} + -exec chmod a-x {} +
+    find lib -name '*.py' -perm -0100 \
+      -exec sed -i "1s|^#!.*|#!/usr/bin/env python3|" {} + -exec chmod a-x {} +
     ${compile "$out" "lib/python3.*"}
   '';
 

@@ -12,7 +12,8 @@ let
     name: entry:
     let
       candidates = lib.toList (entry.unit or name);
-      unit = lib.findFirst (candidate: units ? ${candidate}) (throw "debpkgs: the lock of ${lock.suite} has no `${name}`") candidates;
+      absent = throw "debpkgs: the lock of ${lock.suite} has no `${name}`";
+      unit = lib.findFirst (candidate: units ? ${candidate}) absent candidates;
     in
     withMeta (lib.optionalAttrs (entry ? program) { mainProgram = entry.program; }) units.${unit};
 
@@ -58,8 +59,8 @@ packages
     '';
     caCertificates = final.runCommandLocal "ca-certificates" { } ''
       mkdir -p $out/etc/ssl/certs $out/etc/pki/tls/certs
-      for path in etc/ssl/certs/ca-bundle.crt etc/ssl/certs/ca-certificates.crt etc/pki/tls/certs/ca-bundle.crt; do
-        ln -s ${final.cacert}/etc/ssl/certs/ca-bundle.crt $out/$path
+      for path in ssl/certs/ca-bundle.crt ssl/certs/ca-certificates.crt pki/tls/certs/ca-bundle.crt; do
+        ln -s ${final.cacert}/etc/ssl/certs/ca-bundle.crt $out/etc/$path
       done
     '';
   };

@@ -81,7 +81,9 @@ let
       ...
     }@arguments:
     let
-      split = builtins.partition isPythonPackage (nativeBuildInputs ++ lib.optionals doCheck nativeCheckInputs);
+      split = builtins.partition isPythonPackage (
+        nativeBuildInputs ++ lib.optionals doCheck nativeCheckInputs
+      );
       builder = environment "${pname}-build-env" (
         [
           packages.build
@@ -93,7 +95,7 @@ let
       );
       usesPytest = lib.any (input: input.pname or "" == "pytest-check-hook") nativeCheckInputs;
     in
-    assert lib.assertMsg pyproject "buildPythonPackage: `${pname}` has no pyproject.toml; nothing else is supported";
+    assert lib.assertMsg pyproject "buildPythonPackage: `${pname}` must have a pyproject.toml";
     final.stdenv.mkDerivation (
       {
         checkPhase = ''

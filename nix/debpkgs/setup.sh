@@ -28,7 +28,9 @@ PATH=
 for package in ${initialPath[*]}; do PATH=$PATH${PATH:+:}$package/bin; done
 initialPATH=$PATH
 PATH=
-for package in ${nativeBuildInputs[*]} ${buildInputs[*]} ${propagatedBuildInputs[*]}; do addInput "$package"; done
+for package in ${nativeBuildInputs[*]} ${buildInputs[*]} ${propagatedBuildInputs[*]}; do
+  addInput "$package"
+done
 for package in "${inputs[@]}"; do
   if [ -d "$package/bin" ]; then PATH=$PATH$package/bin:; fi
 done

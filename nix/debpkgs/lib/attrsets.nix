@@ -81,7 +81,7 @@ rec {
     path == [ ]
     || (isAttrs attrs && hasAttr (head path) attrs && hasAttrByPath (tail path) attrs.${head path});
   getAttrFromPath =
-    path: attrByPath path (throw "cannot find attribute '${lib.concatStringsSep "." path}'");
+    path: attrByPath path (throw "getAttrFromPath: there is no `${lib.concatStringsSep "." path}`");
   setAttrByPath =
     path: value: if path == [ ] then value else { ${head path} = setAttrByPath (tail path) value; };
   mapAttrsRecursive = mapAttrsRecursiveCond (_: true);
@@ -153,7 +153,7 @@ rec {
     let
       both = attrNames (builtins.intersectAttrs a b);
     in
-    a // b // genAttrs both (name: throw "unionOfDisjoint: collision on ${name}");
+    a // b // genAttrs both (name: throw "unionOfDisjoint: both sets have `${name}`");
 
   isDerivation = value: value.type or null == "derivation";
   recurseIntoAttrs = attrs: attrs // { recurseForDerivations = true; };
@@ -182,7 +182,7 @@ rec {
       found = builtins.filter (output: hasAttr output package) candidates;
     in
     if found == [ ] then
-      throw "getFirstOutput: ${package.name or "a package"} has none of ${lib.concatStringsSep ", " candidates}"
+      throw "getFirstOutput: ${package.name} has none of ${lib.concatStringsSep ", " candidates}"
     else
       getOutput (head found) package;
   getBin = getOutput "bin";

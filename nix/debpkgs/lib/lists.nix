@@ -82,11 +82,11 @@ rec {
   dropEnd = count: items: take (lib.max 0 (length items - count)) items;
   last =
     items:
-    assert lib.assertMsg (items != [ ]) "lists.last: list must not be empty!";
+    assert lib.assertMsg (items != [ ]) "last: the list is empty";
     elemAt items (length items - 1);
   init =
     items:
-    assert lib.assertMsg (items != [ ]) "lists.init: list must not be empty!";
+    assert lib.assertMsg (items != [ ]) "init: the list is empty";
     take (length items - 1) items;
   reverseList =
     items:

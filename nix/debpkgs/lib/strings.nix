@@ -120,7 +120,7 @@ rec {
   isValidPosixName = name: match "[a-zA-Z_][a-zA-Z0-9_]*" name != null;
   toShellVar =
     name: value:
-    lib.throwIfNot (isValidPosixName name) "toShellVar: ${name} is not a valid shell variable name" (
+    lib.throwIfNot (isValidPosixName name) "toShellVar: `${name}` is no name of a shell variable" (
       if lib.isAttrs value && !isStringLike value then
         "declare -A ${name}=(${
           concatStringsSep " " (lib.mapAttrsToList (n: v: "[${escapeShellArg n}]=${escapeShellArg v}") value)
@@ -156,8 +156,7 @@ rec {
     let
       missing = width - stringLength text;
     in
-    assert lib.assertMsg (missing >= 0)
-      "fixedWidthString: requested string length (${toString width}) must not be shorter than actual length (${toString (stringLength text)})";
+    assert lib.assertMsg (missing >= 0) "fixedWidthString: `${text}` is longer than ${toString width}";
     if missing == 0 then text else filler + fixedWidthString (width - stringLength filler) filler text;
   fixedWidthNumber = width: number: fixedWidthString width "0" (toString number);
 
@@ -190,9 +189,9 @@ rec {
       digits = match "[ \t\r\n]*(-?[0-9]+)[ \t\r\n]*" text;
     in
     if digits == null then
-      throw "toInt: Could not convert ${escapeNixString text} to int."
+      throw "toInt: ${escapeNixString text} is no integer"
     else if match "-?0[0-9]+" (head digits) != null then
-      throw "toInt: Ambiguity in interpretation of ${escapeNixString text} between octal and zero padded integer."
+      throw "toInt: ${escapeNixString text} could be octal; toIntBase10 takes it as decimal"
     else
       builtins.fromJSON (head digits);
   toIntBase10 =
@@ -202,7 +201,7 @@ rec {
       stripped = if digits == null then null else match "(-?)0*([0-9]+)" (head digits);
     in
     if stripped == null then
-      throw "toIntBase10: Could not convert ${escapeNixString text} to int."
+      throw "toIntBase10: ${escapeNixString text} is no integer"
     else
       builtins.fromJSON (concatStrings stripped);
 
