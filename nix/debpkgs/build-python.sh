@@ -27,8 +27,9 @@ installPhase() {
     fi
   done
   runHook postInstall
+  export PYTHONPATH=$out/$sitePackages
   local module
   for module in $pythonImportsCheck; do
-    PYTHONPATH=$out/$sitePackages "$runtime/bin/python3" -c "import $module"
+    "$runtime/bin/python3" -c "import $module"
   done
 }

@@ -97,22 +97,24 @@ let
     in
     assert lib.assertMsg pyproject "buildPythonPackage: `${pname}` must have a pyproject.toml";
     final.stdenv.mkDerivation (
-      {
-        checkPhase = ''
-          runHook preCheck
-          ${lib.optionalString usesPytest "python3 -m pytest $pytestFlags"}
-          runHook postCheck
-        '';
-      }
-      // removeAttrs arguments [
+      removeAttrs arguments [
         "build-system"
+        "checkPhase"
         "dependencies"
+        "doCheck"
         "nativeCheckInputs"
         "pyproject"
       ]
       // {
+        # As in nixpkgs, what is checked is what was installed: plugins are found by its metadata.
+        doInstallCheck = doCheck;
+        installCheckPhase =
+          arguments.checkPhase or ''
+            runHook preCheck
+            ${lib.optionalString usesPytest "python3 -m pytest $pytestFlags"}
+            runHook postCheck
+          '';
         inherit
-          doCheck
           makeWrapperArgs
           pythonImportsCheck
           sitePackages

@@ -1,0 +1,95 @@
+# nixbridge itself as a package: what pynixify wrote (packages/, overlay.nix), and what a build by
+# pyproject.toml needs besides.
+{
+  pkgs,
+  # The Python packages to build with and for.
+  python ? pkgs.python3Packages,
+}:
+let
+  # What the build and the tests read, so that a word changed in the documentation or a file that a
+  # tool left behind builds nothing anew.
+  parts = [
+    "ARCHITECTURE.md"
+    "LICENSE"
+    "README.md"
+    "docs"
+    "nix"
+    "nixbridge"
+    "nixbridge.toml"
+    "pyproject.toml"
+    "scripts"
+    "templates"
+    "tests"
+  ];
+
+  repository = toString ../.;
+
+  source = builtins.path {
+    name = "nixbridge-source";
+    path = ../.;
+    filter =
+      path: _:
+      let
+        name = baseNameOf path;
+      in
+      if dirOf path == repository then builtins.elem name parts else name != "__pycache__";
+  };
+
+  asPyproject =
+    arguments:
+    removeAttrs arguments [
+      "buildInputs"
+      "propagatedBuildInputs"
+    ]
+    // {
+      pyproject = true;
+      src = source;
+      build-system = arguments.buildInputs;
+      dependencies = arguments.propagatedBuildInputs;
+
+      doCheck = true;
+      nativeCheckInputs = [
+        python.hypothesis
+        python.jsonschema
+        python.pytest
+        python.pytest-timeout
+      ];
+      # Of the tests that need no Nix and no other program, left out are:
+      # - those of the embedded package set, which is not built here;
+      # - test_wheel.py, which makes a wheel of a git checkout by pip: there is neither;
+      # - one that makes a file with setuid, which Nix forbids builds.
+      # Nix cannot remove the longest path that a test makes; rm can.
+      checkPhase = ''
+        runHook preCheck
+        export HOME=$NIX_BUILD_TOP
+        status=0
+        python3 -m pytest -q -p no:cacheprovider --basetemp="$NIX_BUILD_TOP/pytest" \
+          -m "not nix and not tools" --ignore=tests/debpkgs --ignore=tests/test_wheel.py \
+          --deselect=tests/packing/test_layer_tree.py::test_bits_of_the_mode_are_kept_and_links_have_0777 \
+          || status=$?
+        rm -rf "$NIX_BUILD_TOP/pytest"
+        test $status = 0
+        runHook postCheck
+      '';
+      pythonImportsCheck = [ "nixbridge" ];
+
+      meta = arguments.meta // {
+        mainProgram = "nixbridge";
+        license = pkgs.lib.licenses.asl20;
+      };
+    };
+
+  packages = import ./overlay.nix {
+    callPackage =
+      path: arguments:
+      python.callPackage path (
+        {
+          buildPythonPackage = arguments: python.buildPythonPackage (asPyproject arguments);
+          # Asked for in every file that pynixify writes, and of use only where the source is PyPI's.
+          fetchPypi = null;
+        }
+        // arguments
+      );
+  } python;
+in
+packages.nixbridge

@@ -1,0 +1,3 @@
+self: super: {
+  nixbridge = self.callPackage ./packages/nixbridge { };
+}
