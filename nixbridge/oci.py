@@ -20,7 +20,9 @@ from nixbridge.errors import InputError
 # https://github.com/opencontainers/image-spec/blob/v1.1.0/media-types.md
 MEDIA_TYPE_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 MEDIA_TYPE_INDEX: Final = "application/vnd.oci.image.index.v1+json"
+MEDIA_TYPE_LAYER_GZIP: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
 MEDIA_TYPE_LAYER_TAR: Final = "application/vnd.oci.image.layer.v1.tar"
+MEDIA_TYPE_LAYER_ZSTD: Final = "application/vnd.oci.image.layer.v1.tar+zstd"
 MEDIA_TYPE_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
