@@ -47,6 +47,11 @@ let
       build-system = arguments.buildInputs;
       dependencies = arguments.propagatedBuildInputs;
 
+      # Of the metadata's words that hook knows names alone, and `typer-slim` is another.
+      dontCheckRuntimeDeps = true;
+      # The Nix files that it carries are to be the same everywhere.
+      dontPatchShebangs = true;
+
       doCheck = true;
       nativeCheckInputs = [
         python.hypothesis
@@ -85,6 +90,8 @@ let
       python.callPackage path (
         {
           buildPythonPackage = arguments: python.buildPythonPackage (asPyproject arguments);
+          # typer prints more prettily with rich, which we do not ask it to: a seventh of the closure.
+          typer = python.typer-slim or python.typer;
           # Asked for in every file that pynixify writes, and of use only where the source is PyPI's.
           fetchPypi = null;
         }

@@ -31,7 +31,12 @@ let
         overlays
         system
         ;
-      path = ./.;
+      # The same wherever it is imported from, and whatever Python has left there.
+      path = builtins.path {
+        name = "source";
+        path = ./.;
+        filter = path: _: baseNameOf path != "__pycache__";
+      };
       extend = overlay: build (overlays ++ [ overlay ]);
       appendOverlays = more: build (overlays ++ more);
       callPackage = lib.callPackageWith final;

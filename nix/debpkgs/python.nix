@@ -160,6 +160,16 @@ in
       requires = [ packages.pytest ];
     } (final.runCommandLocal "pytest-check-hook" { } "mkdir $out");
     toPythonApplication = lib.id;
+    # typer without what makes it prettier, which it looks for and can do without.
+    typer-slim = packages.typer // {
+      requires = builtins.filter (
+        package:
+        !builtins.elem package.pname [
+          "python3-rich"
+          "python3-shellingham"
+        ]
+      ) packages.typer.requires;
+    };
     toPythonModule = lib.id;
   };
 
