@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nixbridge.closure import StorePath
-from nixbridge.oci import Descriptor, DiffId
+from nixbridge.oci import BlobDigest, Descriptor, DiffId
 
 
 class Sink(Protocol):
@@ -15,6 +15,16 @@ class Sink(Protocol):
 
     def write(self, data: bytes | memoryview, /) -> object:
         """Take all of `data`, which may be overwritten after the call returns."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerBytes:
+    """What is known of a layer's bytes: of its tar, and of the blob that is made of it."""
+
+    diff_id: DiffId
+    tar_size_bytes: int
+    blob_digest: BlobDigest
+    blob_size_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
