@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
+from zlib import adler32
 
 BLOCK_BYTES: Final = 512
 END_OF_ARCHIVE: Final = bytes(2 * BLOCK_BYTES)
@@ -45,10 +46,15 @@ class Owner(NamedTuple):
     gname: str = "root"
 
 
+ROOT: Final = Owner()
+
+
 class _Template(NamedTuple):
     """What the headers of all files of one kind, mode and owner share."""
 
     ids: bytes
+    # From the kind to the end, where there is neither a link's target nor a prefix.
+    tail: bytes
     owner_names: bytes
     checksum: int
     pax_records: tuple[tuple[bytes, bytes], ...]
@@ -69,8 +75,20 @@ def _template(kind: Kind, mode: int, owner: Owner) -> _Template:
         if len(text) > _OWNER_NAME_BYTES or not text.isascii():
             records.append((key, text))
         owner_names += _best_effort(text, _OWNER_NAME_BYTES).ljust(_OWNER_NAME_BYTES, b"\0")
-    constant = ids + _MTIME + kind + _MAGIC + owner_names + _NO_DEVICE
-    return _Template(ids, owner_names, sum(constant) + _CHECKSUM_OF_SPACES, tuple(records))
+    tail = _tail(kind, b"", owner_names, b"")
+    checksum = sum(ids) + sum(_MTIME) + _CHECKSUM_OF_SPACES + sum(tail)
+    return _Template(ids, tail, owner_names, checksum, tuple(records))
+
+
+def _tail(kind: Kind, link_target: bytes, owner_names: bytes, prefix: bytes) -> bytes:
+    return b"%b%b%b%b%b%b" % (
+        kind,
+        link_target.ljust(_NAME_BYTES, b"\0"),
+        _MAGIC,
+        owner_names,
+        _NO_DEVICE,
+        prefix.ljust(_PREFIX_BYTES + 12, b"\0"),
+    )
 
 
 def header(
@@ -96,21 +114,20 @@ def header(
             link_target = _best_effort(link_target, _NAME_BYTES)
             size_bytes = size_bytes if size_bytes < _OCTAL_SIZE_LIMIT else 0
     size = b"%011o\0" % size_bytes
-    # Summing only what varies is several times faster than summing 512 bytes.
-    checksum = template.checksum + sum(name) + sum(size) + sum(link_target) + sum(prefix)
-    return b"%b%b%b%b%b%06o\0 %b%b%b%b%b%b" % (
+    tail = template.tail
+    if link_target or prefix:
+        tail = _tail(kind, link_target, template.owner_names, prefix)
+    # The low half of Adler-32 is one more than the sum of the bytes, as long as that stays below
+    # 65521, which 367 bytes of ASCII do; and it is many times faster than `sum`.
+    varying = adler32(b"%b%b%b%b" % (name, size, link_target, prefix)) & 0xFFFF
+    return b"%b%b%b%b%b%06o\0 %b" % (
         extended,
         name.ljust(_NAME_BYTES, b"\0"),
         template.ids,
         size,
         _MTIME,
-        checksum,
-        kind,
-        link_target.ljust(_NAME_BYTES, b"\0"),
-        _MAGIC,
-        template.owner_names,
-        _NO_DEVICE,
-        prefix.ljust(_PREFIX_BYTES + 12, b"\0"),
+        template.checksum + varying - 1,
+        tail,
     )
 
 
@@ -130,7 +147,7 @@ def header_size_bytes(
 
 def file_header(name: str, size_bytes: int) -> bytes:
     """Return the header of a regular file of root's with mode 0644."""
-    return header(name.encode(), REGULAR, 0o644, Owner(), size_bytes)
+    return header(name.encode(), REGULAR, 0o644, ROOT, size_bytes)
 
 
 def padding(size_bytes: int) -> bytes:

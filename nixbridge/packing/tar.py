@@ -9,7 +9,6 @@ given to the sink, the next is filled.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Protocol
@@ -18,13 +17,11 @@ from nixbridge.errors import PackError
 from nixbridge.oci import DiffId
 from nixbridge.packing.header import END_OF_ARCHIVE, REGULAR, padding
 from nixbridge.packing.packed_layer import Sink
-from nixbridge.packing.tree import Entry, LayerTree, Origin, unreadable
+from nixbridge.packing.tree import Entry, LayerTree, unreadable
 
 _BUFFER_BYTES: Final = 1 << 20
 _BUFFER_COUNT: Final = 4
-# Files up to this size are read with one call into an object of their own; larger ones straight
-# into a buffer, which costs more calls and saves the copy.
-_SMALL_FILE_BYTES: Final = 64 << 10
+_OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW
 
 
 class Observer(Protocol):
@@ -47,16 +44,16 @@ def write_tar(tree: LayerTree, sink: Sink, *, observer: Observer | None = None) 
         for entry in tree.entries():
             if observer is not None:
                 observer.begin(entry)
-            if entry.size_bytes > _SMALL_FILE_BYTES and entry.origin is not None:
-                stream.append(entry.header())
-                _append_large_file(stream, entry, entry.origin, observer)
-                stream.append(padding(entry.size_bytes))
+            stream.append(entry.header())
+            if entry.kind != REGULAR:
+                continue
+            if entry.data is None:
+                _append_file(stream, entry, observer)
             else:
-                # One call for all three: what small files cost is mostly calls.
-                contents = _small_contents(entry)
                 if observer is not None:
-                    observer.contents(contents)
-                stream.append(b"%b%b%b" % (entry.header(), contents, padding(len(contents))))
+                    observer.contents(entry.data)
+                stream.append(entry.data)
+            stream.append(padding(entry.size_bytes))
         stream.append(END_OF_ARCHIVE)
         return stream.finish()
 
@@ -119,57 +116,33 @@ class _Stream:
             hashing.result()
 
 
-# In what follows only the reading stands inside `try`: an error of the sink is not the file's.
-
-
-def _small_contents(entry: Entry) -> bytes:
-    if entry.origin is None or entry.kind != REGULAR:
-        return entry.data or b""
-    return _read_small_file(entry, entry.origin)
-
-
-def _read_small_file(entry: Entry, origin: Origin) -> bytes:
+def _append_file(stream: _Stream, entry: Entry, observer: Observer | None) -> None:
+    # Only the reading stands inside `try`: an error of the sink is not the file's.
     try:
-        descriptor = os.open(origin.place_of(entry.name), os.O_RDONLY | os.O_NOFOLLOW)
-        try:
-            # One byte more than there should be, to see a file that has grown.
-            data = os.read(descriptor, entry.size_bytes + 1)
-        finally:
-            os.close(descriptor)
+        descriptor = os.open(entry.place(), _OPEN_FLAGS)
     except OSError as error:
         raise unreadable(entry, error) from error
-    if len(data) != entry.size_bytes:
-        raise _changed(entry)
-    return data
-
-
-def _append_large_file(
-    stream: _Stream, entry: Entry, origin: Origin, observer: Observer | None
-) -> None:
     try:
-        file = io.FileIO(os.open(origin.place_of(entry.name), os.O_RDONLY | os.O_NOFOLLOW))
-    except OSError as error:
-        raise unreadable(entry, error) from error
-    with file:
         left_bytes = entry.size_bytes
-        while left_bytes:
-            free = stream.free()[:left_bytes]
-            count = _read_into(file, free, entry)
-            if count == 0:
+        while True:
+            # One byte more than there should be, to see a file that has grown.
+            free = stream.free()[: left_bytes + 1]
+            try:
+                count = os.readv(descriptor, (free,))
+            except OSError as error:
+                raise unreadable(entry, error) from error
+            if count > left_bytes:
                 raise _changed(entry)
             if observer is not None:
                 observer.contents(free[:count])
             stream.advance(count)
             left_bytes -= count
-        if _read_into(file, memoryview(bytearray(1)), entry):
-            raise _changed(entry)
-
-
-def _read_into(file: io.FileIO, buffer: memoryview, entry: Entry) -> int:
-    try:
-        return file.readinto(buffer)
-    except OSError as error:
-        raise unreadable(entry, error) from error
+            if count < len(free):
+                break
+    finally:
+        os.close(descriptor)
+    if left_bytes:
+        raise _changed(entry)
 
 
 def _changed(entry: Entry) -> PackError:

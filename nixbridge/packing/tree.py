@@ -23,6 +23,7 @@ from nixbridge.packing.header import (
     DIRECTORY,
     END_OF_ARCHIVE,
     REGULAR,
+    ROOT,
     SYMLINK,
     Kind,
     Owner,
@@ -88,6 +89,12 @@ class Entry(NamedTuple):
             + -self.size_bytes % BLOCK_BYTES
         )
 
+    def place(self) -> bytes:
+        """Return where a file that has an origin is read."""
+        if self.origin is None:
+            raise ValueError(self.name)
+        return self.origin.place_of(self.name)
+
     def describe_origin(self) -> str:
         """Say where the entry comes from, for messages."""
         if self.origin is None:
@@ -116,7 +123,7 @@ class LayerTree:
             entry.size_in_tar_bytes() for entry in self._entries.values()
         )
 
-    def add_directory(self, path: str, *, mode: int = 0o755, owner: Owner = Owner()) -> None:
+    def add_directory(self, path: str, *, mode: int = 0o755, owner: Owner = ROOT) -> None:
         """Add a directory.
 
         Raises `PackError`: there is something else of this name.
@@ -124,7 +131,7 @@ class LayerTree:
         self._put(Entry(_name(path), DIRECTORY, mode, owner))
 
     def add_file_bytes(
-        self, path: str, data: bytes, *, mode: int = 0o644, owner: Owner = Owner()
+        self, path: str, data: bytes, *, mode: int = 0o644, owner: Owner = ROOT
     ) -> None:
         """Add a regular file that consists of `data`.
 
@@ -133,7 +140,7 @@ class LayerTree:
         self._put(Entry(_name(path), REGULAR, mode, owner, len(data), data=data))
 
     def add_symlink(
-        self, path: str, target: str, *, mode: int = 0o777, owner: Owner = Owner()
+        self, path: str, target: str, *, mode: int = 0o777, owner: Owner = ROOT
     ) -> None:
         """Add a symlink.
 
@@ -172,11 +179,14 @@ class LayerTree:
         waiting = [origin.destination] if stat.S_ISDIR(status.st_mode) else []
         while waiting:
             directory = waiting.pop()
+            # What is walked was put before what is in it; only the root may still be missing.
+            put = self._put_below_known if directory else self._put
+            prefix = directory + _SLASH
             with os.scandir(origin.place_of(directory)) as listing:
                 for item in sorted(listing, key=_file_name):
-                    name = directory + _SLASH + item.name
+                    name = prefix + item.name
                     entry = _entry(name, item.stat(follow_symlinks=False), origin, rules)
-                    self._put(entry)
+                    put(entry)
                     if entry.kind == DIRECTORY:
                         waiting.append(name)
 
@@ -186,7 +196,7 @@ class LayerTree:
             known_parent = self._entries.get(parent)
             if known_parent is None:
                 implied = Entry(
-                    parent, DIRECTORY, 0o755, Owner(), origin=entry.origin, is_implied=True
+                    parent, DIRECTORY, 0o755, ROOT, origin=entry.origin, is_implied=True
                 )
                 self._put(implied)
             elif known_parent.kind != DIRECTORY:
@@ -195,6 +205,9 @@ class LayerTree:
                     f"{known_parent.describe_origin()} and the directory of "
                     f"{entry.describe_origin()}"
                 )
+        self._put_below_known(entry)
+
+    def _put_below_known(self, entry: Entry) -> None:
         known = self._entries.setdefault(entry.name, entry)
         if known is entry:
             return
@@ -251,7 +264,7 @@ def _entry(name: bytes, status: os.stat_result, origin: Origin, rules: PermRules
         raise PackError(
             f"`{_text(origin.store_name_of(name))}` is neither a file, a directory nor a symlink"
         )
-    owner = Owner()
+    owner = ROOT
     if rules is not None:
         mode, owner = rules.apply(origin.store_name_of(name), mode, owner)
     return Entry(name, kind, mode, owner, size_bytes, link_target, origin)
@@ -294,7 +307,7 @@ def _chunks(entry: Entry) -> Iterator[bytes]:
         yield from (data[at : at + _CHUNK_BYTES] for at in range(0, len(data), _CHUNK_BYTES))
         return
     try:
-        with open(entry.origin.place_of(entry.name), "rb") as file:  # noqa: PTH123 - bytes
+        with open(entry.place(), "rb") as file:  # noqa: PTH123 - bytes
             while chunk := file.read(_CHUNK_BYTES):
                 yield chunk
     except OSError as error:
