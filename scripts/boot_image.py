@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
-from containers import EngineError, Layout, open_container
+from nixbridge.containers import open_container
+from nixbridge.destinations.oci_layout import OciLayout
+from nixbridge.errors import DestinationError
 
 _DERIVATION = """
 derivation {
@@ -27,24 +28,24 @@ COMMANDS = (
 )
 
 
-def main(layout: Path, tag: str) -> int:
+def main(directory: Path, tag: str) -> int:
     """Run the commands; print what they print; return 1 when one fails."""
-    with tempfile.TemporaryDirectory(prefix="nixbridge-boot-") as scratch:
-        try:
-            container, refusals = open_container(Layout(layout, tag), Path(scratch))
-        except EngineError as error:
-            print(f"error: no container can be started here: {error}", file=sys.stderr)
-            return 1
-        for refusal in refusals:
-            print(f"  (not by {refusal.splitlines()[0]})", file=sys.stderr)
-        with container:
-            print(f"in a container, by {container.engine}:")
-            for title, argv in COMMANDS:
-                result = container.run(argv)
-                if result.returncode != 0:
-                    print(f"error: {title}: {result.stderr.strip()}", file=sys.stderr)
-                    return 1
-                print(f"  {title:<15} {result.stdout.strip()}")
+    try:
+        layout = OciLayout(directory=directory, name=tag)
+        container, refusals = open_container(layout)
+    except DestinationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for refusal in refusals:
+        print(f"  (not by {refusal.splitlines()[0]})", file=sys.stderr)
+    with container:
+        print(f"in a container, by {container.engine}:")
+        for title, argv in COMMANDS:
+            result = container.run(argv)
+            if result.status != 0:
+                print(f"error: {title}: {result.stderr.strip()}", file=sys.stderr)
+                return 1
+            print(f"  {title:<15} {result.stdout.strip()}")
     return 0
 
 

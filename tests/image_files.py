@@ -1,13 +1,47 @@
-"""Read an OCI layout with Python's tarfile: what a container engine would see as its files."""
+"""What a container engine would see of an OCI layout, read with none of our own code."""
 
 from __future__ import annotations
 
+import json
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-from containers import Layout
+
+@dataclass(frozen=True)
+class Layout:
+    """One image of an OCI layout, read without any of nixbridge's own code."""
+
+    directory: Path
+    tag: str
+
+    def blob(self, digest: str) -> Path:
+        algorithm, _, digits = digest.partition(":")
+        return self.directory / "blobs" / algorithm / digits
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        index = json.loads((self.directory / "index.json").read_text())
+        for entry in index["manifests"]:
+            if entry.get("annotations", {}).get("org.opencontainers.image.ref.name") == self.tag:
+                manifest: dict[str, Any] = json.loads(self.blob(entry["digest"]).read_text())
+                return manifest
+        raise AssertionError(f"{self.directory} has no image {self.tag}")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        config: dict[str, Any] = json.loads(
+            self.blob(self.manifest["config"]["digest"]).read_text()
+        )
+        return config
+
+    @property
+    def environment(self) -> dict[str, str]:
+        entries = self.config.get("config", {}).get("Env", [])
+        return dict(entry.split("=", 1) for entry in entries)
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,15 @@ ROOMS = (
     "packing",
     "image",
     "destinations",
+    "containers",
     "report",
     "source",
     "doctor",
     "pipeline",
     "console",
     "cli",
+    "testing",
+    "pytest_nix",
     "__main__",
 )
 
@@ -42,6 +45,7 @@ RESERVED = {
     "jinja2": {"render"},
     "multiprocessing": set[str](),
     "pty": set[str](),
+    "pytest": {"pytest_nix"},
     "requests": {"destinations"},
     "socket": {"destinations"},
     "subprocess": {"evaluator"},

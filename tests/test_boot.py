@@ -8,36 +8,33 @@ from pathlib import Path
 
 import pytest
 
-from containers import Bubblewrap, Container, Layout, Podman
 from nixbridge import cli
+from nixbridge.containers import Bubblewrap, Container, Podman
+from nixbridge.destinations.oci_layout import OciLayout
 
 pytestmark = [pytest.mark.nix, pytest.mark.tools]
 
 
 @pytest.fixture(scope="module")
-def layout(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Layout:
+def layout(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> OciLayout:
     directory = tmp_path_factory.mktemp("boot") / "image"
     assert cli.main(["copy", str(repository), f"oci:{directory}:test", "-q"]) == 0
-    return Layout(directory, "test")
+    return OciLayout(directory=directory, name="test")
 
 
 @pytest.fixture(scope="module", params=["podman", "bwrap"])
 def container(
-    request: pytest.FixtureRequest,
-    layout: Layout,
-    tmp_path_factory: pytest.TempPathFactory,
-    require_tool: Callable[[str], str],
+    request: pytest.FixtureRequest, layout: OciLayout, require_tool: Callable[[str], str]
 ) -> Iterator[Container]:
     require_tool(request.param)
-    scratch = tmp_path_factory.mktemp(request.param)
     engine = Podman if request.param == "podman" else Bubblewrap
-    with engine(layout, scratch) as entered:
+    with engine.open(layout) as entered:
         yield entered
 
 
 def output(container: Container, script: str) -> str:
     result = container.run(["/bin/sh", "-ec", script])
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.stderr
     return result.stdout.strip()
 
 
@@ -58,7 +55,7 @@ def test_a_derivation_is_built_inside(container: Container) -> None:
 
 def test_the_store_is_valid_and_complete(container: Container) -> None:
     result = container.run(["nix-store", "--verify", "--check-contents"])
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.stderr
     words = result.stderr.splitlines()
     assert words, "nix-store says what it is doing"
     assert all(re.match(r"(reading|checking|path '|\(build)", word) for word in words), words

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from containers import Layout
-from image_files import ImageFiles
+from image_files import ImageFiles, Layout
 
 pytestmark = pytest.mark.nix
 

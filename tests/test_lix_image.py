@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from containers import Layout
-from image_files import ImageFiles
+from image_files import ImageFiles, Layout
 from nixbridge import cli
 
 pytestmark = pytest.mark.nix

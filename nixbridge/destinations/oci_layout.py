@@ -69,6 +69,10 @@ class OciLayout:
                 staging = StagingDirectory.make(self.directory)
         return OciLayoutWriter(self, staging, made)
 
+    def blob(self, digest: BlobDigest) -> Path:
+        """Return where a blob lies, or would."""
+        return self.directory / BLOBS_DIRECTORY / digest.hex
+
     def inspect(self) -> StoredImage:
         """Return the image that lies there.
 
@@ -135,7 +139,7 @@ class OciLayoutWriter(Delivery):
             self._staging.publish(LAYOUT_FILE, directory / LAYOUT_FILE)
             self._made += make_directory(directory / BLOBS_DIRECTORY)
             for digest, staged in self._staged.items():
-                self._staging.publish(staged, directory / BLOBS_DIRECTORY / digest.hex)
+                self._staging.publish(staged, self._layout.blob(digest))
             self._staging.publish(INDEX_FILE, directory / INDEX_FILE)
         name = "" if self._layout.name is None else f":{self._layout.name}"
         return f"oci:{directory}{name}@{image.digest}"

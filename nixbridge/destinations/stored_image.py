@@ -7,7 +7,7 @@ names it; formats that others write are understood as far as the OCI specificati
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -21,9 +21,13 @@ from nixbridge.packing.archive import Archive, open_archive
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredLayer:
-    """A layer as manifest and config tell of it; `comment` is from its history entry."""
+    """A layer as manifest and config tell of it; `comment` is from its history entry.
+
+    `digest` names its bytes as they are stored; it is None where the format keeps no manifest.
+    """
 
     diff_id: DiffId
+    digest: BlobDigest | None
     size_bytes: int
     comment: str
 
@@ -122,11 +126,12 @@ def inspect_layout(blobs: _Blobs, name: str | None, *, reference: str) -> Stored
         raise DestinationError(f"the manifest `{digest}` in `{blobs.place}` names no config")
     config = _blob(blobs, BlobDigest(str(described.get("digest"))))
     sizes = [size if isinstance(size := layer.get("size"), int) else 0 for layer in layers]
+    digests = [BlobDigest(str(layer.get("digest"))) for layer in layers]
     return StoredImage(
         reference=reference,
         digest=digest,
         config=config,
-        layers=_layers(config, sizes, blobs.place),
+        layers=_layers(config, sizes, digests, blobs.place),
     )
 
 
@@ -145,13 +150,15 @@ def inspect_docker_archive(blobs: ArchiveBlobs, name: str | None, *, reference: 
         raise _no_such_image(name, tags, place)
     config = _document(blobs, str(found[0].get("Config")))
     sizes = [blobs.archive.sizes_bytes.get(str(layer), 0) for layer in found[0].get("Layers", [])]
-    return StoredImage(
-        reference=reference, digest=None, config=config, layers=_layers(config, sizes, place)
-    )
+    layers = _layers(config, sizes, [None] * len(sizes), place)
+    return StoredImage(reference=reference, digest=None, config=config, layers=layers)
 
 
 def _layers(
-    config: Mapping[str, Any], sizes_bytes: list[int], place: Path
+    config: Mapping[str, Any],
+    sizes_bytes: Sequence[int],
+    digests: Sequence[BlobDigest | None],
+    place: Path,
 ) -> tuple[StoredLayer, ...]:
     if not isinstance(config.get("config"), dict | None):
         raise DestinationError(f"the config in `{place}` is no image's: it has no object `config`")
@@ -163,8 +170,12 @@ def _layers(
     comments = [str(entry.get("comment", "")) for entry in history if not entry.get("empty_layer")]
     comments += [""] * (len(diff_ids) - len(comments))
     return tuple(
-        StoredLayer(diff_id=DiffId(str(diff_id)), size_bytes=size_bytes, comment=comment)
-        for diff_id, size_bytes, comment in zip(diff_ids, sizes_bytes, comments, strict=False)
+        StoredLayer(
+            diff_id=DiffId(str(diff_id)), digest=digest, size_bytes=size_bytes, comment=comment
+        )
+        for diff_id, digest, size_bytes, comment in zip(
+            diff_ids, digests, sizes_bytes, comments, strict=False
+        )
     )
 
 

@@ -14,6 +14,7 @@ import selectors
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -55,9 +56,13 @@ class CommandRunner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SubprocessRunner:
-    """Runs real processes, with `environment` or else our own; their stdin is empty."""
+    """Runs real processes, with `environment` or else our own; their stdin is empty.
+
+    One that is not done after `timeout_seconds` is killed, and `run` raises `TimeoutError`.
+    """
 
     environment: Mapping[str, str] | None = None
+    timeout_seconds: float | None = None
 
     def run(
         self, argv: Sequence[str], *, on_stderr_line: Callable[[str], None] | None = None
@@ -74,15 +79,47 @@ class SubprocessRunner:
             # a group, because a background group that asks the terminal for a password hangs.
             start_new_session=True,
         )
+        deadline = _Deadline(argv[0], self.timeout_seconds, time.monotonic())
         with process, _no_orphans(process):
-            stdout, stderr = _read(process, on_stderr_line)
-            status = process.wait()
+            stdout, stderr = _read(process, on_stderr_line, deadline)
+            status = deadline.wait_for(process)
         _LOG.debug("`%s` ended with status %d", argv[0], status)
         return Completed(argv=tuple(argv), status=status, stdout=stdout, stderr=_text(stderr))
 
 
+@dataclass(frozen=True, slots=True)
+class _Deadline:
+    """How long `program` may take, from `started` on the monotonic clock; None is for ever."""
+
+    program: str
+    timeout_seconds: float | None
+    started: float
+
+    def check(self) -> None:
+        """Raise `TimeoutError` when the time is over."""
+        if self.timeout_seconds is not None and self._left_seconds() <= 0:
+            raise self._error()
+
+    def wait_for(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait for `process`, whose pipes are closed, and return its status."""
+        try:
+            return process.wait(
+                None if self.timeout_seconds is None else max(self._left_seconds(), 0)
+            )
+        except subprocess.TimeoutExpired as error:
+            raise self._error() from error
+
+    def _left_seconds(self) -> float:
+        return self.started + (self.timeout_seconds or 0) - time.monotonic()
+
+    def _error(self) -> TimeoutError:
+        return TimeoutError(f"`{self.program}` was not done after {self.timeout_seconds} s")
+
+
 def _read(
-    process: subprocess.Popen[bytes], on_stderr_line: Callable[[str], None] | None
+    process: subprocess.Popen[bytes],
+    on_stderr_line: Callable[[str], None] | None,
+    deadline: _Deadline,
 ) -> tuple[bytes, bytes]:
     """Read both pipes as they fill: reading one to its end first would block on the other."""
     output = {1: bytearray(), 2: bytearray()}
@@ -93,6 +130,7 @@ def _read(
                 selector.register(stream, selectors.EVENT_READ, data=number)
         while selector.get_map():
             ready = selector.select(_SILENCE_SECONDS)
+            deadline.check()
             if not ready and process.poll() is not None:
                 break
             for key, _ in ready:

@@ -1,11 +1,26 @@
-"""Read small members of a tar archive; writing one is the destinations' (`header.py`)."""
+"""Read tar archives: small members of an image archive, and all that a layer holds.
+
+Writing one is `header.py` and `tar.py`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Final, Literal
+
+MemberKind = Literal["directory", "file", "link", "other"]
+
+_KINDS: Final[Mapping[bytes, MemberKind]] = {
+    tarfile.DIRTYPE: "directory",
+    tarfile.REGTYPE: "file",
+    tarfile.AREGTYPE: "file",
+    tarfile.LNKTYPE: "file",  # another name of a file that stands before it
+    tarfile.SYMTYPE: "link",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +35,57 @@ class Archive:
 
         Raises `KeyError`: there is none of that name. Raises `OSError`, `tarfile.TarError`.
         """
+        with self.open(name) as file:
+            return file.read()
+
+    @contextlib.contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a member for reading; a link is what it points to in the archive.
+
+        Raises `KeyError`: there is none of that name. Raises `OSError`, `tarfile.TarError`.
+        """
         with tarfile.open(self.path) as archive:
             file = archive.extractfile(name)
             if file is None:
                 raise KeyError(name)
-            return file.read()
+            with file:
+                yield file
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TarMember:
+    """What a tar says of one file; `target` is a symbolic link's, `name` is as it is written."""
+
+    name: str
+    kind: MemberKind
+    mode: int
+    uid: int
+    gid: int
+    size_bytes: int
+    target: str
+
+
+def list_members(path: Path) -> tuple[TarMember, ...]:
+    """Return all that the tar archive at `path` holds, in its order.
+
+    Raises `ValueError`: it is no tar archive. Raises `OSError`.
+    """
+    try:
+        with tarfile.open(path) as archive:
+            return tuple(
+                TarMember(
+                    name=info.name,
+                    kind=_KINDS.get(info.type, "other"),
+                    mode=info.mode,
+                    uid=info.uid,
+                    gid=info.gid,
+                    size_bytes=info.size,
+                    target=info.linkname if info.issym() else "",
+                )
+                for info in archive
+            )
+    except tarfile.TarError as error:
+        raise ValueError(str(error)) from error
 
 
 def open_archive(path: Path) -> Archive:

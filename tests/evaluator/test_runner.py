@@ -184,3 +184,15 @@ def test_an_interrupt_while_nothing_is_printed_leaves_no_process(tmp_path: Path)
     assert b"KeyboardInterrupt" in stderr
     for word in pid_file.read_text().split():
         wait_until_gone(int(word))
+
+
+@pytest.mark.parametrize("script", ["sleep 1000", "exec >&- 2>&-; sleep 1000", "yes"])
+def test_a_process_that_is_not_done_in_time_is_killed(script: str, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    with pytest.raises(TimeoutError, match=r"^`sh` was not done after 0\.2 s$"):
+        SubprocessRunner(timeout_seconds=0.2).run(("sh", "-c", f"echo $$ > {pid_file}; {script}"))
+    wait_until_gone(int(pid_file.read_text()))
+
+
+def test_a_process_that_is_done_in_time_is_as_without() -> None:
+    assert SubprocessRunner(timeout_seconds=60).run(("echo", "x")).stdout == b"x\n"
