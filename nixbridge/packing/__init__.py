@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from nixbridge.packing.compression import Compression
+from nixbridge.packing.contents_check import ContentsCheck
 from nixbridge.packing.header import END_OF_ARCHIVE, Owner, file_header, padding
-from nixbridge.packing.pack import pack_layer, pack_tree
-from nixbridge.packing.packed_layer import PackedLayer, Sink
+from nixbridge.packing.layer_cache import LayerCache, LayerCacheInfo, layer_cache_path
+from nixbridge.packing.layer_recipe import LayerKey, LayerRecipe, is_made_by_recipe
+from nixbridge.packing.pack import pack_layer, pack_tree, packed_layer, write_blob
+from nixbridge.packing.packed_layer import LayerBytes, PackedLayer, Sink
 from nixbridge.packing.tar import write_tar
 from nixbridge.packing.tree import LayerTree, layer_tree
 
 __all__ = [
     "END_OF_ARCHIVE",
+    "Compression",
+    "ContentsCheck",
+    "LayerBytes",
+    "LayerCache",
+    "LayerCacheInfo",
+    "LayerKey",
+    "LayerRecipe",
     "LayerTree",
     "Owner",
     "PackedLayer",
     "Sink",
     "file_header",
+    "is_made_by_recipe",
+    "layer_cache_path",
     "layer_tree",
     "pack_layer",
     "pack_tree",
+    "packed_layer",
     "padding",
+    "write_blob",
     "write_tar",
 ]
