@@ -91,10 +91,18 @@ class Run:
 
     @contextlib.contextmanager
     def described(
-        self, source: str, attribute: str | None, arguments: NixArguments
+        self,
+        source: str,
+        attribute: str | None,
+        arguments: NixArguments,
+        *,
+        without_nix: bool = False,
     ) -> Iterator[pipeline.Described]:
         """Evaluate and build `source`; what it names is kept from garbage collection within."""
         parsed = parse_source(source, attribute=attribute)
+        if without_nix:
+            yield pipeline.describe_without_nix(parsed, self.console)
+            return
         nix = pipeline.open_nix(self.nix_arguments, self.console)
         with pipeline.describe(parsed, nix, arguments, self.console) as described:
             yield described
@@ -214,12 +222,17 @@ def copy(
     destinations: list[str] = typer.Argument(
         ...,
         metavar="DEST...",
-        help="oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], or - for a "
-        "docker-archive on standard output.",
+        help="oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] (with nothing "
+        "after FILE: the image has no name), or - for a docker-archive on standard output.",
     ),
     attribute: Optional[str] = _ATTRIBUTE,
     arg: list[str] = _ARG,
     argstr: list[str] = _ARGSTR,
+    no_nix: bool = typer.Option(
+        False,
+        "--no-nix",
+        help="Do not call nix: SOURCE is an image description, and all that it names is there.",
+    ),
     is_json: bool = _JSON,
     verbose: int = _VERBOSE,
     quiet: int = _QUIET,
@@ -230,7 +243,9 @@ def copy(
     is_streamed = any(isinstance(each, DockerArchive) and each.path is None for each in parsed)
     if is_streamed and is_json:
         raise InputError("the archive and the JSON document cannot both go to standard output")
-    with context.obj.described(source, attribute, _arguments(arg, argstr)) as described:
+    with context.obj.described(
+        source, attribute, _arguments(arg, argstr), without_nix=no_nix
+    ) as described:
         delivery = pipeline.deliver(described, pipeline.plan(described), parsed, console)
     console.say(image_table(delivery.image), at=1)
     if is_json:

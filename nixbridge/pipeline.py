@@ -13,16 +13,19 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from nixbridge.closure import ClosureGraph, PathInfo, StorePath, StoreRoot
 from nixbridge.description import (
     ImageDescription,
+    check_platform,
     describe_closure,
+    inherit_config,
     is_description,
     read_description,
+    upon,
 )
 from nixbridge.destinations.destination import Destination, LayerSink
 from nixbridge.errors import InputError
@@ -36,7 +39,7 @@ from nixbridge.evaluator import (
     SubprocessRunner,
     find_nix,
 )
-from nixbridge.image import Image, assemble, nix_database_tree
+from nixbridge.image import BaseImage, Image, assemble, nix_database_tree, read_base_image
 from nixbridge.layering import NIX_DATABASE_REASON, LayerPlan, plan_layers
 from nixbridge.oci import Platform
 from nixbridge.packing import LayerTree, PackedLayer, layer_tree, pack_tree
@@ -70,10 +73,14 @@ class Progress(ProgressListener, Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Described:
-    """An image description, and where the files of the store paths that it names lie."""
+    """An image description, and where the files of the store paths that it names lie.
+
+    `base` is the image of another tool that it builds upon.
+    """
 
     description: ImageDescription
     store: StoreRoot
+    base: BaseImage | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +118,7 @@ def describe(
 ) -> Iterator[Described]:
     """Evaluate and build `source`; while the context lasts, nothing of it is garbage collected.
 
-    Raises `InputError`, `NixError`, `PlanError`.
+    Raises `InputError`, `NixError`, `PlanError`, `IntegrityError`.
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="nixbridge-") as name:
@@ -124,7 +131,38 @@ def describe(
         else:
             description = _describe_paths(nix, built)
         progress.step("build", _title(source), time.monotonic() - started)
-        yield Described(description=description, store=store)
+        description, base = _with_base(description, store)
+        yield Described(description=description, store=store, base=base)
+
+
+def describe_without_nix(source: Source, progress: Progress) -> Described:
+    """Read an image description whose store paths are all there; nix is not asked, nor needed.
+
+    So it is inside a Nix build, where there is no nix to ask, and the description is all there is.
+
+    Raises `InputError`, `PlanError`.
+    """
+    started = time.monotonic()
+    store = StoreRoot()
+    file: Path | None = None
+    if isinstance(source, DescriptionSource):
+        file = source.path
+    elif isinstance(source, StorePathSource):
+        file = store.locate(source.path)
+    if file is None or not is_description(file):
+        raise InputError(
+            f"without nix, `{_title(source)}` cannot become an image",
+            hint="leave out `--no-nix`, or name an image description that Nix has built",
+        )
+    description = read_description(file)
+    for path in _contents(description).paths:
+        if not os.path.lexists(store.locate(path)):
+            raise InputError(
+                f"`{path}`, which `{file}` names, is not there",
+                hint="without `--no-nix`, nix is asked for it",
+            )
+    progress.step("read", str(file), time.monotonic() - started)
+    return Described(description=description, store=store)
 
 
 def _installable(source: Source, arguments: NixArguments, folder: Path) -> Installable:
@@ -155,7 +193,9 @@ def _installable(source: Source, arguments: NixArguments, folder: Path) -> Insta
 
 def _contents(description: ImageDescription) -> StorePathInstallable:
     """Return what a description needs to be in the store."""
-    paths = (path for layer in description.layers for path in (*layer.roots, *layer.copy_to_root))
+    paths = [path for layer in description.layers for path in (*layer.roots, *layer.copy_to_root)]
+    if description.from_image is not None:
+        paths.append(description.from_image)
     return StorePathInstallable(tuple(dict.fromkeys(paths)))
 
 
@@ -181,6 +221,21 @@ def _describe_paths(nix: Nix, roots: Sequence[StorePath]) -> ImageDescription:
     )
 
 
+def _with_base(
+    description: ImageDescription, store: StoreRoot
+) -> tuple[ImageDescription, BaseImage | None]:
+    """Put below an image what it builds upon: described by us, or an image of another tool."""
+    while description.from_image is not None:
+        place = store.locate(description.from_image)
+        if not is_description(place):
+            base = read_base_image(place, platform=description.platform, store=store)
+            check_platform(base.platform, description.platform, place=base.place)
+            config = inherit_config(base.config, description.config)
+            return replace(description, config=config), base
+        description = upon(read_description(place), description, place=str(place))
+    return description, None
+
+
 def plan(described: Described) -> LayerPlan:
     """Decide which store path goes into which layer.
 
@@ -197,7 +252,7 @@ def deliver(
 ) -> Delivery:
     """Pack each layer once, into all destinations at the same time, and make the image visible.
 
-    Raises `PackError`, `DestinationError`, `InputError`.
+    Raises `PackError`, `DestinationError`, `InputError`, `IntegrityError`.
     """
     started = time.monotonic()
     description = described.description
@@ -208,6 +263,13 @@ def deliver(
             for destination in destinations
         ]
         packed: list[PackedLayer] = []
+        for base_layer in () if described.base is None else described.base.layers:
+            progress.progress(f"  copy      layer {len(packed) + 1}: of the base image")
+            sinks = [writer.begin_layer(base_layer.size_bytes) for writer in writers]
+            layer = base_layer.copy_to(sinks[0] if len(sinks) == 1 else _Tee(sinks))
+            for sink in sinks:
+                sink.finish(layer)
+            packed.append(layer)
         for contents in _layer_contents(layer_plan, described.store):
             progress.progress(f"  pack      layer {len(packed) + 1}: {contents.reason}")
             sinks = [writer.begin_layer(contents.tree.tar_size_bytes) for writer in writers]
@@ -221,7 +283,7 @@ def deliver(
             for sink in sinks:
                 sink.finish(layer)
             packed.append(layer)
-        image = assemble(description, packed)
+        image = assemble(description, packed, base=described.base)
         references = tuple(writer.commit(image) for writer in writers)
     size_bytes = sum(layer.descriptor.size_bytes for layer in packed)
     text = f"{format_count(len(packed), 'layer')}, {format_size(size_bytes)}"

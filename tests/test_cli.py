@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from nixbridge import cli, errors
+from nixbridge.closure import ClosureGraph, NarHash, PathInfo, StorePath
+from nixbridge.description import describe_closure, description_document
 from nixbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, NixbridgeError
+from nixbridge.oci import Platform
 
 EXIT_CODE_ROW = re.compile(r"^\| (\d+) \| (?:`(\w+)`: )?", re.MULTILINE)
 VERB_ROW = re.compile(r"^\| `([a-z]+)` \| (.+?) \|$", re.MULTILINE)
@@ -126,6 +129,53 @@ def test_without_nix(
         "error: there is no `nix` on this machine\n  hint: install Nix"
     )
     assert not (tmp_path / "out").exists()
+
+
+def description_of(path: StorePath) -> str:
+    info = PathInfo(
+        path=path, nar_hash=NarHash.parse(f"sha256:{'0' * 64}"), nar_size_bytes=1, references=()
+    )
+    platform = Platform(architecture="amd64")
+    description = describe_closure(
+        ClosureGraph.of([info]), [path], name="shop", tag="1", platform=platform
+    )
+    return json.dumps(description_document(description))
+
+
+@pytest.mark.parametrize(
+    ("source", "stderr"),
+    [
+        (
+            "image.nix",
+            (
+                "error: without nix, `image.nix` cannot become an image\n"
+                "  hint: leave out `--no-nix`, or name an image description that Nix has built\n"
+            ),
+        ),
+        (
+            "image.json",
+            (
+                f"error: `/nix/store/{'0' * 32}-a`, which `image.json` names, is not there\n"
+                "  hint: without `--no-nix`, nix is asked for it\n"
+            ),
+        ),
+    ],
+)
+def test_no_nix_takes_only_what_is_there(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    stderr: str,
+) -> None:
+    (tmp_path / "image.nix").write_text("{ }")
+    (tmp_path / "image.json").write_text(
+        description_of(StorePath.parse(f"/nix/store/{'0' * 32}-a"))
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    outcome = Outcome(capsys, "copy", "--no-nix", source, "oci:out")
+    assert (outcome.status, outcome.stdout, outcome.stderr) == (2, "", stderr)
 
 
 def test_a_bug_is_told_as_one(

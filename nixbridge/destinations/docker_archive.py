@@ -40,21 +40,28 @@ _STANDARD_OUTPUT: Final = "-"
 class DockerArchive:
     """An archive at `path`, or on standard output where that is None.
 
-    The image in it is called `reference`, and by its own name where that is None.
+    The image in it is called `reference`, and by its own name where that is None; where it
+    `is_unnamed`, the archive gives it no name at all, and who loads it must.
     """
 
     path: Path | None
     reference: ImageReference | None = None
+    is_unnamed: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `FILE`, `FILE:NAME`, `FILE:NAME:TAG`; without a tag it is `latest`, as to Docker.
+        """Read `FILE`, `FILE:NAME`, `FILE:NAME:TAG`, or `FILE:` for an image without a name.
+
+        Without a tag it is `latest`, as to Docker.
 
         Raises `InputError`.
         """
         file, colon, name = text.partition(":")
         if not file:
             raise InputError(f"`docker-archive:{text}` names no file")
+        path = None if file == _STANDARD_OUTPUT else Path(file)
+        if colon and not name:
+            return cls(path=path, is_unnamed=True)
         reference = ImageReference.parse(name) if colon else None
         if reference is not None and reference.digest is not None:
             raise InputError(
@@ -63,14 +70,14 @@ class DockerArchive:
             )
         if reference is not None and reference.tag is None:
             reference = ImageReference(name=reference.name, tag="latest")
-        return cls(path=None if file == _STANDARD_OUTPUT else Path(file), reference=reference)
+        return cls(path=path, reference=reference)
 
     def open(self, *, default_reference: str) -> DockerArchiveWriter:
         """Begin a delivery; a file that is no regular one, such as a pipe, is written as it comes.
 
         Raises `DestinationError`, `InputError`.
         """
-        reference = self.reference or _own_name(default_reference)
+        reference = None if self.is_unnamed else self.reference or _own_name(default_reference)
         if self.path is None:
             return DockerArchiveWriter(_standard_output(), reference, prefix="")
         prefix = f"docker-archive:{self.path}:"
@@ -118,7 +125,7 @@ def _standard_output() -> Output:
 class DockerArchiveWriter(Delivery):
     """One delivery."""
 
-    def __init__(self, output: Output, reference: ImageReference, *, prefix: str) -> None:
+    def __init__(self, output: Output, reference: ImageReference | None, *, prefix: str) -> None:
         self._output = output
         self._reference = reference
         self._prefix = prefix
@@ -148,7 +155,7 @@ class DockerArchiveWriter(Delivery):
         config_name = f"{image.config.digest.hex}.json"
         manifest = {
             "Config": config_name,
-            "RepoTags": [str(self._reference)],
+            "RepoTags": None if self._reference is None else [str(self._reference)],
             "Layers": self._layer_names,
         }
         with failing_at(self._output.place):
@@ -156,7 +163,7 @@ class DockerArchiveWriter(Delivery):
             self._write_member("manifest.json", json_bytes([manifest]))
             write_all(self._output.file, END_OF_ARCHIVE)
             self._output.publish()
-        return f"{self._prefix}{self._reference}@{image.digest}"
+        return f"{self._prefix}{self._reference or ''}@{image.digest}"
 
     def _write_member(self, name: str, data: bytes) -> None:
         write_all(self._output.file, file_header(name, len(data)) + data + padding(len(data)))

@@ -119,9 +119,18 @@ def test_docker_archive_names_the_image(tmp_path: Path, text: str, tag: str) -> 
     assert reference == f"docker-archive:{tmp_path}/a:{tag}@{OTHER.image.digest}"
 
 
+def test_docker_archive_of_an_image_without_a_name(tmp_path: Path) -> None:
+    reference = OTHER.deliver(f"docker-archive:{tmp_path}/a:")
+    # As skopeo and `docker save` by an image's id write it.
+    assert docker_manifest(members_of(tmp_path / "a"))["RepoTags"] is None
+    assert reference == f"docker-archive:{tmp_path}/a:@{OTHER.image.digest}"
+    stored = DockerArchive.parse(f"{tmp_path}/a").inspect()
+    assert stored.config == json.loads(OTHER.image.config_bytes)
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", ":shop", "a:", "a:Shop", "a:shop:", "a:@0", "a:shop@sha256:" + "0" * 64],
+    ["", ":", ":shop", "a:Shop", "a:shop:", "a:@0", "a:shop@sha256:" + "0" * 64],
 )
 def test_docker_archive_refuses(text: str) -> None:
     with pytest.raises(InputError):
