@@ -99,4 +99,7 @@ let
       );
   } python;
 in
-packages.nixbridge
+if builtins.pathExists ../pyproject.toml then
+  packages.nixbridge
+else
+  throw "nixbridge: an installation does not hold its own source; give the package as the argument `nixbridge`"
