@@ -1,7 +1,11 @@
 # buildImage: the description of an image, one JSON file that refers to all it describes.
 #
 # Its shape is version 1 of the image description: `nixbridge/description/` reads it.
-{ pkgs }:
+{
+  pkgs,
+  # deliver.nix, called with its packages.
+  deliver,
+}:
 let
   architecture = import ./architecture.nix;
   describeLayer = import ./describe-layer.nix;
@@ -123,7 +127,8 @@ let
           # A reference that can be read without building the image, and does not stand for it:
           # nothing that Nix builds may rely on it.
           imageRefUnsafe = builtins.unsafeDiscardStringContext "${imageName}:${imageTag}";
-        };
+        }
+        // deliver { inherit image imageName imageTag; };
       }
       # Not $NIX_ATTRS_JSON_FILE: in a sandbox, Nix 2.8 sets it to a file outside.
       ''

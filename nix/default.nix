@@ -9,10 +9,16 @@
 # `stdenv.hostPlatform`.
 {
   pkgs ? import <nixpkgs> { },
+  # The package of the command, for what an image is delivered by: `copyTo`, `tarball` and so on.
+  nixbridge ? import ./nixbridge.nix { pkgs = pkgs.buildPackages; },
 }:
 let
   buildLayer = import ./build-layer.nix;
-  buildImage = import ./build-image.nix { inherit pkgs; };
+  buildImage = import ./build-image.nix { inherit deliver pkgs; };
+  deliver = import ./deliver.nix {
+    inherit nixbridge;
+    pkgs = pkgs.buildPackages;
+  };
 in
 {
   inherit buildImage buildLayer;
