@@ -10,6 +10,8 @@ let
   architecture = import ./architecture.nix;
   describeLayer = import ./describe-layer.nix;
   flattenLayers = import ./flatten-layers.nix;
+  inherit (import ./image-name.nix) checkName checkTag;
+  storePath = import ./store-path.nix;
   imageConfig = import ./image-config.nix { inherit (pkgs.lib) toLower; };
 in
 {
@@ -28,7 +30,8 @@ in
   copyToRoot ? null,
   # The deprecated name of `copyToRoot`.
   contents ? null,
-  # An image to build upon.
+  # An image to build upon: what pullImage, pullImageFromManifest or buildImage give, an OCI layout,
+  # an archive of `docker save`. Its config is taken over as `docker build` does it.
   fromImage ? null,
   # The image's architecture, in Go's words; when null, that of `pkgs`.
   arch ? null,
@@ -56,7 +59,7 @@ let
       throw "buildImage: `${name}` is ${builtins.typeOf value}, not ${type}";
 
   # Registries accept no capitals; nix2container lowers them too.
-  imageName = pkgs.lib.toLower (typed "name" "string" name);
+  imageName = checkName (pkgs.lib.toLower (typed "name" "string" name));
 
   ownLayer = describeLayer {
     caller = "buildImage";
@@ -78,7 +81,7 @@ let
   description = {
     version = 1;
     name = imageName;
-    tag = if tag == null then null else typed "tag" "string" tag;
+    tag = if tag == null then null else checkTag (typed "tag" "string" tag);
     architecture =
       if arch == null then architecture pkgs.stdenv.hostPlatform else typed "arch" "string" arch;
     os = "linux";
@@ -87,6 +90,12 @@ let
     annotations = builtins.mapAttrs (key: typed "annotations.${key}" "string") (
       typed "annotations" "set" annotations
     );
+    # nix2container takes the empty string for no base image.
+    fromImage =
+      if fromImage == null || fromImage == "" then
+        null
+      else
+        storePath.exactly "buildImage: `fromImage`" fromImage;
     layers = allLayers;
     nixDatabase =
       if typed "initializeNixDatabase" "bool" initializeNixDatabase then
@@ -101,18 +110,11 @@ let
   # Nix tells which store paths a text refers to only of a file in the store.
   configFile = pkgs.writeText "config.json" (builtins.toJSON description.config);
 
-  # What a store path's name may hold; everything else becomes a dash.
-  storeName =
-    text:
-    builtins.concatStringsSep "-" (
-      builtins.filter builtins.isString (builtins.split "[^0-9a-zA-Z+._?=-]" text)
-    );
-
   # Without a tag it is the hash part of the store path, which has 32 characters.
   imageTag = if tag == null then builtins.substring 0 32 (baseNameOf image.outPath) else tag;
 
   image =
-    pkgs.runCommandLocal "image-${storeName (baseNameOf imageName)}.json"
+    pkgs.runCommandLocal "image-${baseNameOf imageName}.json"
       {
         inherit meta;
         __structuredAttrs = true;
@@ -135,8 +137,4 @@ let
         jq --from-file ${./describe-image.jq} .attrs.json > "$out"
       '';
 in
-# nix2container takes the empty string for no base image.
-if fromImage == null || fromImage == "" then
-  image
-else
-  throw "buildImage: `fromImage` is not supported yet"
+image

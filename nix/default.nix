@@ -6,7 +6,7 @@
 # written by Nix. `nixbridge copy` reads the description and does the rest.
 #
 # `pkgs` is nixpkgs or a set of its shape; used of it are `jq`, `writeText`, `runCommandLocal` and
-# `stdenv.hostPlatform`.
+# `stdenv.hostPlatform`, and for pulled images `cacert`, `runCommand`, `skopeo`, `writeShellApplication`.
 {
   pkgs ? import <nixpkgs> { },
   # The package of the command, for what an image is delivered by: `copyTo`, `tarball` and so on.
@@ -19,10 +19,19 @@ let
     inherit nixbridge;
     pkgs = pkgs.buildPackages;
   };
+  pullImage = import ./pull-image.nix { inherit pkgs; };
+  pullImageFromManifest = import ./pull-image-from-manifest.nix { inherit pkgs; };
+  functions = {
+    inherit
+      buildImage
+      buildLayer
+      pullImage
+      pullImageFromManifest
+      ;
+  };
 in
-{
-  inherit buildImage buildLayer;
-
+functions
+// {
   # Where nix2container has them, so that changing the import is all a user has to do.
-  nix2container = { inherit buildImage buildLayer; };
+  nix2container = functions;
 }

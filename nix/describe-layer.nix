@@ -1,6 +1,7 @@
 # From the arguments that `buildLayer` and `buildImage` share to a layer of the description.
 let
   storePath = import ./store-path.nix;
+  nearMiss = import ./near-miss.nix;
 
   toList =
     value:
@@ -28,9 +29,7 @@ let
     if unknown == [ ] then
       set
     else
-      throw "${caller}: `${name}.${builtins.head unknown}` is not a key; known are ${
-        builtins.concatStringsSep ", " known
-      }";
+      throw "${caller}: `${name}.${builtins.head unknown}` is not a key${nearMiss known (builtins.head unknown)}";
 
   describePerm =
     caller: perm:

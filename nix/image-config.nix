@@ -6,6 +6,8 @@
 # ignore it without a word.
 { toLower }:
 let
+  nearMiss = import ./near-miss.nix;
+
   # Whatever becomes a string: paths and derivations are their store paths.
   isText = value: builtins.isString value || builtins.isPath value || value ? outPath;
   isSetOf = isMember: set: builtins.isAttrs set && builtins.all isMember (builtins.attrValues set);
@@ -96,9 +98,7 @@ let
         let
           name =
             spellings.${toLower key}
-              or (throw "buildImage: `${place}.${key}` is not a key; known are ${
-                builtins.concatStringsSep ", " (builtins.attrNames table)
-              }");
+              or (throw "buildImage: `${place}.${key}` is not a key${nearMiss (builtins.attrNames table) key}");
           value = set.${key};
           type = table.${name};
         in

@@ -10,6 +10,7 @@ from nixbridge.description.description import (
     Perm,
 )
 from nixbridge.description.document import description_document
+from nixbridge.description.inheritance import check_platform, inherit_config, upon
 from nixbridge.description.reader import is_description, parse_description, read_description
 from nixbridge.description.store_paths import describe_closure
 
@@ -19,9 +20,12 @@ __all__ = [
     "LayerDescription",
     "NixDatabaseRequest",
     "Perm",
+    "check_platform",
     "describe_closure",
     "description_document",
+    "inherit_config",
     "is_description",
     "parse_description",
     "read_description",
+    "upon",
 ]

@@ -66,7 +66,8 @@ class ImageDescription:
     """A whole image: its layers from bottom to top, its config, and the closure of it all.
 
     `config` has the keys of the OCI image configuration's `config` object, and Docker's
-    `Healthcheck` and the like, spelled as there.
+    `Healthcheck` and the like, spelled as there. `from_image` is the image that this one builds
+    upon: an image of any tool, or another image description.
     """
 
     name: str
@@ -78,3 +79,4 @@ class ImageDescription:
     layers: tuple[LayerDescription, ...]
     nix_database: NixDatabaseRequest | None
     closure: ClosureGraph
+    from_image: StorePath | None = None

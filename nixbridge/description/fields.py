@@ -44,6 +44,10 @@ class Fields:
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
+    def value(self, key: str) -> Any:
+        """Return what `key` is, whatever that is."""
+        return self._take(key)
+
     def is_null(self, key: str) -> bool:
         """Tell whether `key` is null."""
         return self._take(key) is None

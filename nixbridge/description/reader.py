@@ -57,7 +57,7 @@ _RFC_3339: Final = re.compile(
 )
 _OCTAL_MODE: Final = re.compile(r"0?[0-7]{1,4}", re.ASCII)
 # https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md#properties: `history`
-_HISTORY_KEYS: Final = ("created_by", "author", "comment")
+_HISTORY_KEYS: Final = ("created", "created_by", "author", "comment")
 _MAX_ID: Final = 2**32 - 2  # the last number is no user: it says "leave as it is" to chown
 
 
@@ -119,6 +119,7 @@ def parse_description(data: bytes, *, source: str, fallback_tag: str | None) -> 
             "created",
             "config",
             "annotations",
+            "fromImage",
             "layers",
             "nixDatabase",
             "closure",
@@ -137,6 +138,7 @@ def parse_description(data: bytes, *, source: str, fallback_tag: str | None) -> 
         layers=tuple(_layer(layer, closure) for layer in fields.children("layers")),
         nix_database=_nix_database(fields),
         closure=closure,
+        from_image=_from_image(fields),
     )
 
 
@@ -224,6 +226,10 @@ def _choice(fields: Fields, key: str, choices: Sequence[str]) -> str:
     if chosen not in choices:
         raise fields.error(key, f"is unknown: `{chosen}`", hint=near_miss_hint(chosen, choices))
     return chosen
+
+
+def _from_image(fields: Fields) -> StorePath | None:
+    return None if fields.is_null("fromImage") else fields.parsed("fromImage", StorePath.parse)
 
 
 def _created(fields: Fields) -> str:
@@ -316,6 +322,8 @@ def _user_or_group_id(fields: Fields, key: str) -> int:
 
 def _history(fields: Fields) -> Mapping[str, str]:
     fields.allow_only(_HISTORY_KEYS)
+    if "created" in fields:
+        _created(fields)
     return MappingProxyType({key: fields.text(key) for key in _HISTORY_KEYS if key in fields})
 
 

@@ -11,29 +11,38 @@ from typing import Any, Final
 
 from nixbridge.description import ImageDescription
 from nixbridge.description.config_keys import CONFIG_KEYS, HEALTH_CHECK_KEYS
+from nixbridge.image.base_image import BaseImage
 from nixbridge.oci import json_bytes
 from nixbridge.packing import PackedLayer
 
 _HISTORY_KEYS: Final = ("created", "created_by", "author", "comment")
 
 
-def config_bytes(description: ImageDescription, layers: Sequence[PackedLayer]) -> bytes:
+def config_bytes(
+    description: ImageDescription, layers: Sequence[PackedLayer], base: BaseImage | None
+) -> bytes:
     """Return the configuration of the image of `description` that has `layers`.
 
+    The first of them are those of `base`, whose history comes first.
     https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md
     """
+    variant = {} if base is None or base.variant is None else {"variant": base.variant}
+    history = [] if base is None else [dict(entry) for entry in base.history]
+    own_layers = layers if base is None else layers[len(base.layers) :]
     return json_bytes(
         {
             "created": description.created,
             "architecture": description.platform.architecture,
             "os": description.platform.os,
+            **variant,
             "config": _in_order(description.config, CONFIG_KEYS),
             "rootfs": {"type": "layers", "diff_ids": [str(layer.diff_id) for layer in layers]},
             # The specification lets it out, and some tools do not start without it:
             # https://github.com/nlewo/nix2container/issues/57
-            "history": [
+            "history": history
+            + [
                 _in_order({"created": description.created, **layer.history}, _HISTORY_KEYS)
-                for layer in layers
+                for layer in own_layers
             ],
         }
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nixbridge.description import ImageDescription
+from nixbridge.image.base_image import BaseImage
 from nixbridge.image.config import config_bytes
 from nixbridge.image.image import Image
 from nixbridge.oci import (
@@ -21,12 +22,15 @@ from nixbridge.oci import (
 from nixbridge.packing import PackedLayer
 
 
-def assemble(description: ImageDescription, layers: Sequence[PackedLayer]) -> Image:
+def assemble(
+    description: ImageDescription, layers: Sequence[PackedLayer], *, base: BaseImage | None = None
+) -> Image:
     """Return the image of `description` that has `layers`, from bottom to top.
 
+    Those of `base`, if there is one, are the first of them.
     https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md
     """
-    config = config_bytes(description, layers)
+    config = config_bytes(description, layers, base)
     config_descriptor = Descriptor(
         media_type=MEDIA_TYPE_CONFIG, digest=BlobDigest.of(config), size_bytes=len(config)
     )

@@ -30,6 +30,7 @@ from nixbridge.oci import Platform
 GLIBC = "/nix/store/00000000000000000000000000000000-glibc"
 BASH = "/nix/store/11111111111111111111111111111111-bash"
 SYSTEM = "/nix/store/22222222222222222222222222222222-base-system"
+BASE = "/nix/store/33333333333333333333333333333333-debian"
 
 # Has every field of the format, and every key of a config.
 GOOD: dict[str, Any] = {
@@ -77,6 +78,7 @@ GOOD: dict[str, Any] = {
         "WorkingDir": "/",
     },
     "annotations": {"org.opencontainers.image.source": "https://example.org"},
+    "fromImage": BASE,
     "layers": [
         {
             "roots": [BASH],
@@ -86,7 +88,12 @@ GOOD: dict[str, Any] = {
             "maxLayers": 1,
             "strategy": "popularity",
             "reproducible": True,
-            "metadata": {"created_by": "nixbridge", "author": "me", "comment": "base"},
+            "metadata": {
+                "created": "2024-05-13T09:31:10Z",
+                "created_by": "nixbridge",
+                "author": "me",
+                "comment": "base",
+            },
         },
         {
             "roots": [],
@@ -166,7 +173,12 @@ def test_reads_every_field() -> None:
     assert description.layers == (
         LayerDescription(
             roots=(bash,),
-            history={"created_by": "nixbridge", "author": "me", "comment": "base"},
+            history={
+                "created": "2024-05-13T09:31:10Z",
+                "created_by": "nixbridge",
+                "author": "me",
+                "comment": "base",
+            },
         ),
         LayerDescription(
             roots=(),
@@ -185,6 +197,7 @@ def test_reads_every_field() -> None:
         ),
     )
     assert description.nix_database == NixDatabaseRequest(uid=0, gid=30000)
+    assert description.from_image == StorePath.parse(BASE)
     assert list(description.closure) == [
         PathInfo(path=glibc, nar_hash=NarHash("0" * 64), nar_size_bytes=0, references=()),
         PathInfo(
@@ -270,6 +283,18 @@ WRONG: list[tuple[str, Any, str, str | None]] = [
         "2026-02-30T00:00:00Z",
         "`created` is no time: `2026-02-30T00:00:00Z`",
         "write RFC 3339",
+    ),
+    (
+        "layers[0].metadata.created",
+        "today",
+        "`layers[0].metadata.created` is no time: `today`",
+        "write RFC 3339",
+    ),
+    (
+        "fromImage",
+        "alpine",
+        "`fromImage` cannot be used: `alpine` is not a store path",
+        "a store path looks like",
     ),
     (
         "layers[1].perms[0].mode",

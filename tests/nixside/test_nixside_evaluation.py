@@ -27,6 +27,7 @@ def test_the_smallest_image() -> None:
         "created": "0001-01-01T00:00:00Z",
         "config": {},
         "annotations": {},
+        "fromImage": None,
         "layers": [
             {
                 "roots": [],
@@ -142,7 +143,7 @@ def test_the_derivation_is_named_for_the_image() -> None:
     images = {
         "app": "image-app.json",
         "localhost:5000/me/app": "image-app.json",
-        "a b@c": "image-a-b-c.json",
+        "me/a-b__c.d": "image-a-b__c.d.json",
     }
     names = evaluate_all([f"(buildImage {{ name = {json.dumps(n)}; }}).name" for n in images])
     assert names == list(images.values())
@@ -215,7 +216,7 @@ def test_config_keys_are_taken_in_any_case() -> None:
 
 
 def test_the_keys_are_those_that_the_reader_knows() -> None:
-    error = evaluation_error('describe { name = "a"; config.x = 1; }')
+    error = evaluation_error('describe { name = "a"; config.unknown = 1; }')
     known = error.partition("known are ")[2].splitlines()[0]
     assert known.split(", ") == sorted(CONFIG_KEYS)
 
@@ -296,9 +297,36 @@ def test_a_chain_where_each_layer_names_all_before_it_stays_small() -> None:
     [
         ('buildImage { name = "a"; maxLayer = 1; }', "unexpected argument 'maxLayer'"),
         ("buildLayer { dep = [ ]; }", "unexpected argument 'dep'"),
+        ('buildImage { name = "a"; maxLayer = 1; }', "Did you mean maxLayers?"),
         (
-            'buildImage { name = "a"; fromImage = { }; }',
-            "buildImage: `fromImage` is not supported yet",
+            'describe { name = "a"; fromImage = { }; }',
+            "buildImage: `fromImage` holds set, not a derivation or a store path",
+        ),
+        (
+            'describe { name = "a"; fromImage = "alpine:latest"; }',
+            "buildImage: `fromImage` names `alpine:latest`, which is not in /nix/store",
+        ),
+        (
+            'describe { name = "a b"; }',
+            "buildImage: `name` is `a b`, which no registry accepts; a name looks like `app` or ",
+        ),
+        ('describe { name = ""; }', "buildImage: `name` is ``, which no registry accepts"),
+        (
+            'describe { name = "app:1.0"; }',
+            "buildImage: `name` is `app:1.0`, which is more than a name; say the tag with `tag`",
+        ),
+        (
+            'describe { name = "a"; tag = "1.0+git"; }',
+            "buildImage: `tag` is `1.0+git`, which no registry accepts; a tag is up to 128 ",
+        ),
+        ('describe { name = "a"; tag = ""; }', "buildImage: `tag` is ``, which no registry"),
+        (
+            'nix2container.pullImageFromManifest { imageName = "library/alpine"; }',
+            "pullImageFromManifest: `imageManifest` is missing for `library/alpine`; run its ",
+        ),
+        (
+            'describe { name = "a"; layers = [ (buildLayer { metadata.creator = "x"; }) ]; }',
+            "buildLayer: `metadata.creator` is not a key; did you mean `created`?",
         ),
         ("describe { name = 1; }", "buildImage: `name` is int, not string"),
         ('describe { name = "a"; tag = 1; }', "buildImage: `tag` is int, not string"),
@@ -308,7 +336,7 @@ def test_a_chain_where_each_layer_names_all_before_it_stays_small() -> None:
         ),
         (
             'describe { name = "a"; config.Entrypiont = [ ]; }',
-            "buildImage: `config.Entrypiont` is not a key; known are ArgsEscaped, ",
+            "buildImage: `config.Entrypiont` is not a key; did you mean `Entrypoint`?",
         ),
         ('describe { name = "a"; config.X = null; }', "buildImage: `config.X` is not a key"),
         (
@@ -336,6 +364,14 @@ def test_a_chain_where_each_layer_names_all_before_it_stays_small() -> None:
             "buildImage: `config.Healthcheck.Tset` is not a key; known are Interval, Retries, ",
         ),
         (
+            'describe { name = "a"; config.Healthcheck.retry = 1; }',
+            "buildImage: `config.Healthcheck.retry` is not a key; did you mean `Retries`?",
+        ),
+        (
+            'describe { name = "a"; config.Environment = [ ]; }',
+            "buildImage: `config.Environment` is not a key; did you mean `Env`?",
+        ),
+        (
             'describe { name = "a"; layers = [ pkgs ]; }',
             "buildImage: `layers` holds set that `buildLayer` did not make",
         ),
@@ -354,7 +390,11 @@ def test_a_chain_where_each_layer_names_all_before_it_stays_small() -> None:
         ),
         (
             'describe { name = "a"; perms = [ { path = package "x"; mod = "1"; } ]; }',
-            "buildImage: `perms.mod` is not a key; known are path, regex, mode, uid, gid, uname, ",
+            "buildImage: `perms.mod` is not a key; did you mean `mode`?",
+        ),
+        (
+            'describe { name = "a"; perms = [ { path = package "x"; owner = "1"; } ]; }',
+            "buildImage: `perms.owner` is not a key; known are path, regex, mode, uid, gid, ",
         ),
         (
             'describe { name = "a"; perms = [ { path = package "x"; mode = "rwx"; } ]; }',
@@ -379,7 +419,7 @@ def test_a_chain_where_each_layer_names_all_before_it_stays_small() -> None:
         ),
         (
             '(buildLayer { metadata.createdBy = "x"; }).key',
-            "buildLayer: `metadata.createdBy` is not a key; known are author, comment, created, ",
+            "buildLayer: `metadata.createdBy` is not a key; did you mean `created_by`?",
         ),
         (
             f'import {NIX}/architecture.nix {{ system = "vax-linux"; }}',
