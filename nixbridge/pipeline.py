@@ -140,7 +140,7 @@ def describe_without_nix(source: Source, progress: Progress) -> Described:
 
     So it is inside a Nix build, where there is no nix to ask, and the description is all there is.
 
-    Raises `InputError`, `PlanError`.
+    Raises `InputError`, `PlanError`, `IntegrityError`.
     """
     started = time.monotonic()
     store = StoreRoot()
@@ -162,7 +162,8 @@ def describe_without_nix(source: Source, progress: Progress) -> Described:
                 hint="without `--no-nix`, nix is asked for it",
             )
     progress.step("read", str(file), time.monotonic() - started)
-    return Described(description=description, store=store)
+    description, base = _with_base(description, store)
+    return Described(description=description, store=store, base=base)
 
 
 def _installable(source: Source, arguments: NixArguments, folder: Path) -> Installable:
