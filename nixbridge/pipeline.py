@@ -123,7 +123,7 @@ def describe(
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="nixbridge-") as name:
         folder = Path(name)
-        built = nix.build(_installable(source, arguments, folder), out_link=folder / "result")
+        built = nix.build(to_installable(source, arguments, folder), out_link=folder / "result")
         store = nix.store_root()
         file = source.path if isinstance(source, DescriptionSource) else store.locate(built[0])
         if file.is_file() and is_description(file):
@@ -166,7 +166,11 @@ def describe_without_nix(source: Source, progress: Progress) -> Described:
     return Described(description=description, store=store, base=base)
 
 
-def _installable(source: Source, arguments: NixArguments, folder: Path) -> Installable:
+def to_installable(source: Source, arguments: NixArguments, folder: Path) -> Installable:
+    """Return what nix is asked for; what is rendered for it is written to `folder`.
+
+    Raises `InputError`.
+    """
     match source:
         case SpecSource(path=path):
             expression = folder / "image.nix"
