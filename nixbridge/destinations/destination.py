@@ -1,8 +1,9 @@
 """What a destination is: the interface that ours and anybody's implement (entry points).
 
-The layers of an image come in order, each as a stream of bytes whose length is known and whose
-digest is not; then comes the image that names them. So a layer is read once, and nothing but the
-destination is written. Nothing appears under its final name before `commit`.
+The layers of an image come in order, each as a stream of bytes whose digest is not known (nor its
+length, where it is being compressed); then comes the image that names them. So a layer is read
+once, and nothing but the destination is written. A layer that is known already is only named where
+the destination has its blob. Nothing appears under its final name before `commit`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from nixbridge.image import Image
+from nixbridge.oci import Descriptor
 from nixbridge.packing import PackedLayer, Sink
 
 
@@ -24,8 +26,20 @@ class LayerSink(Sink, Protocol):
 class ImageWriter(Protocol):
     """One delivery. Leaving it without `commit` removes everything that it wrote."""
 
-    def begin_layer(self, size_bytes: int) -> LayerSink:
-        """Begin the next layer, of `size_bytes` bytes; one at a time."""
+    def has_blob(self, blob: Descriptor) -> bool:
+        """Return whether the blob is there, whole, so that its layer need not be written.
+
+        Raises `DestinationError`.
+        """
+
+    def reuse_layer(self, layer: PackedLayer) -> None:
+        """Take a layer, in its turn, whose blob is there: `has_blob` said so."""
+
+    def begin_layer(self, size_bytes: int | None) -> LayerSink:
+        """Begin the next layer, one at a time, of `size_bytes` bytes; None is not known yet.
+
+        Raises `DestinationError`.
+        """
 
     def commit(self, image: Image) -> str:
         """Write config and manifest, make the image visible, return its digest reference.
@@ -45,6 +59,10 @@ class ImageWriter(Protocol):
 
 class Destination(Protocol):
     """A place to deliver to, parsed from what stands behind its transport's name and colon."""
+
+    @property
+    def takes_compressed_layers(self) -> bool:
+        """Whether layers may be compressed while they are written."""
 
     @classmethod
     def parse(cls, text: str) -> Self:

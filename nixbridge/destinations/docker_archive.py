@@ -29,7 +29,7 @@ from nixbridge.destinations.stored_image import (
 )
 from nixbridge.errors import DestinationError, InputError
 from nixbridge.image import Image
-from nixbridge.oci import ImageReference, json_bytes
+from nixbridge.oci import Descriptor, ImageReference, json_bytes
 from nixbridge.packing import PackedLayer
 from nixbridge.packing.header import END_OF_ARCHIVE, file_header, padding
 
@@ -47,6 +47,11 @@ class DockerArchive:
     path: Path | None
     reference: ImageReference | None = None
     is_unnamed: bool = False
+
+    @property
+    def takes_compressed_layers(self) -> bool:
+        """No: a layer's size stands before it, and on a pipe there is no going back."""
+        return False
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -131,11 +136,21 @@ class DockerArchiveWriter(Delivery):
         self._prefix = prefix
         self._layer_names: list[str] = []
 
-    def begin_layer(self, size_bytes: int) -> BlobSink:
-        """Begin the next layer.
+    def has_blob(self, _blob: Descriptor) -> bool:
+        """No: an archive is written anew."""
+        return False
+
+    def reuse_layer(self, layer: PackedLayer) -> None:
+        """Refuse, as there is never a blob to reuse."""
+        raise ValueError(layer.descriptor.digest)
+
+    def begin_layer(self, size_bytes: int | None) -> BlobSink:
+        """Begin the next layer, whose size is known.
 
         Raises `DestinationError`.
         """
+        if size_bytes is None:
+            raise ValueError(size_bytes)
         name = f"layer-{len(self._layer_names) + 1:03}.tar"
         self._layer_names.append(name)
         with failing_at(self._output.place):

@@ -22,8 +22,9 @@ from nixbridge.destinations.oci_names import (
 )
 from nixbridge.destinations.staging import BlobSink, Delivery, FileOutput, failing_at, write_all
 from nixbridge.destinations.stored_image import ArchiveBlobs, StoredImage, inspect_layout
+from nixbridge.errors import DestinationError
 from nixbridge.image import Image
-from nixbridge.oci import BlobDigest, json_bytes
+from nixbridge.oci import BlobDigest, Descriptor, json_bytes
 from nixbridge.packing import PackedLayer
 from nixbridge.packing.header import END_OF_ARCHIVE, file_header, padding
 
@@ -34,6 +35,11 @@ class OciArchive:
 
     path: Path
     name: str | None = None
+
+    @property
+    def takes_compressed_layers(self) -> bool:
+        """Whether layers may be compressed while they are written."""
+        return True
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -69,16 +75,27 @@ class OciArchiveWriter(Delivery):
         self._output = output
         self._blobs: set[BlobDigest] = set()
         self._layer_at = 0
+        self._header_bytes = 0
 
-    def begin_layer(self, size_bytes: int) -> BlobSink:
+    def has_blob(self, blob: Descriptor) -> bool:
+        """Return whether the image had the blob in a layer before."""
+        return blob.digest in self._blobs
+
+    def reuse_layer(self, layer: PackedLayer) -> None:
+        """Do nothing: the blob is in the archive."""
+
+    def begin_layer(self, size_bytes: int | None) -> BlobSink:
         """Begin the next layer.
 
         Raises `DestinationError`.
         """
         with failing_at(self._archive.path):
             self._layer_at = self._output.file.tell()
-            # All digests are of one length, so a header is as long with one as with another.
-            write_all(self._output.file, _blob_header(BlobDigest.of(b""), size_bytes))
+            # All digests are of one length, and so are all sizes below 8 GiB (the others stand in
+            # an extended header): a header is as long with one as with another.
+            placeholder = _blob_header(BlobDigest.of(b""), size_bytes or 0)
+            self._header_bytes = len(placeholder)
+            write_all(self._output.file, placeholder)
         return BlobSink(
             self._output.file, size_bytes, place=self._archive.path, finished=self._finish_layer
         )
@@ -91,10 +108,17 @@ class OciArchiveWriter(Delivery):
             file.seek(self._layer_at)
             file.truncate()
             return
+        header = _blob_header(digest, size_bytes)
+        if len(header) != self._header_bytes:
+            raise DestinationError(
+                f"layer `{digest}` has {size_bytes} bytes when it is compressed, and "
+                f"`{self._archive.path}` has room for the size of one below 8 GiB",
+                hint="leave it uncompressed, split it (`max_layers`), or write to `oci:DIR`",
+            )
         self._blobs.add(digest)
         write_all(file, padding(size_bytes))
         file.seek(self._layer_at)
-        write_all(file, _blob_header(digest, size_bytes))
+        write_all(file, header)
         file.seek(0, os.SEEK_END)
 
     def commit(self, image: Image) -> str:

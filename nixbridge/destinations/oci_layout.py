@@ -8,6 +8,7 @@ https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import FileIO
@@ -37,7 +38,7 @@ from nixbridge.destinations.staging import (
 from nixbridge.destinations.stored_image import DirectoryBlobs, StoredImage, inspect_layout
 from nixbridge.errors import DestinationError, IntegrityError
 from nixbridge.image import Image
-from nixbridge.oci import BlobDigest, json_bytes
+from nixbridge.oci import BlobDigest, Descriptor, json_bytes
 from nixbridge.packing import PackedLayer
 
 
@@ -47,6 +48,11 @@ class OciLayout:
 
     directory: Path
     name: str | None = None
+
+    @property
+    def takes_compressed_layers(self) -> bool:
+        """Whether layers may be compressed while they are written."""
+        return True
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -92,8 +98,30 @@ class OciLayoutWriter(Delivery):
         self._layer: FileIO | None = None
         self._layers_begun = 0
         self._staged: dict[BlobDigest, str] = {}
+        self._reused: dict[BlobDigest, Descriptor] = {}
 
-    def begin_layer(self, size_bytes: int) -> BlobSink:
+    def has_blob(self, blob: Descriptor) -> bool:
+        """Return whether there is a file of the blob's name and size.
+
+        Blobs appear by renaming, so what is there was whole when it came.
+
+        Raises `DestinationError`.
+        """
+        if blob.digest in self._staged:
+            return True
+        with failing_at(self._layout.directory, doing="reading"):
+            try:
+                status = self._layout.blob(blob.digest).lstat()
+            except FileNotFoundError:
+                return False
+            return stat.S_ISREG(status.st_mode) and status.st_size == blob.size_bytes
+
+    def reuse_layer(self, layer: PackedLayer) -> None:
+        """Take a layer whose blob is there."""
+        if layer.descriptor.digest not in self._staged:
+            self._reused[layer.descriptor.digest] = layer.descriptor
+
+    def begin_layer(self, size_bytes: int | None) -> BlobSink:
         """Begin the next layer.
 
         Raises `DestinationError`.
@@ -119,12 +147,18 @@ class OciLayoutWriter(Delivery):
         Raises `DestinationError`, `IntegrityError`.
         """
         for layer in image.layers:
-            if layer.descriptor.digest not in self._staged:
+            if layer.descriptor.digest not in self._staged.keys() | self._reused.keys():
                 raise IntegrityError(
                     f"the image names layer `{layer.descriptor.digest}`, which was not written"
                 )
         directory = self._layout.directory
         with failing_at(directory), locked(directory):
+            for blob in self._reused.values():
+                if not self.has_blob(blob):
+                    raise DestinationError(
+                        f"the blob `{blob.digest}` was removed from `{directory}` meanwhile",
+                        hint="run it again",
+                    )
             # All that needs room is written before anything appears.
             for digest, data in (
                 (image.config.digest, image.config_bytes),

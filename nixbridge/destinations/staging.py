@@ -146,12 +146,12 @@ def write_all(file: FileIO, data: bytes | memoryview) -> None:
 
 
 class BlobSink:
-    """One layer on its way into an open file, held to the size that was announced."""
+    """One layer on its way into an open file, held to the size that was announced, if it was."""
 
     def __init__(
         self,
         file: FileIO,
-        size_bytes: int,
+        size_bytes: int | None,
         *,
         place: Path | str,
         finished: Callable[[PackedLayer], None],
@@ -176,11 +176,11 @@ class BlobSink:
 
         Raises `IntegrityError`, `DestinationError`.
         """
-        sizes = {self._size_bytes, self._written_bytes, layer.descriptor.size_bytes}
-        if len(sizes) != 1:
+        announced_bytes = self._written_bytes if self._size_bytes is None else self._size_bytes
+        if not announced_bytes == self._written_bytes == layer.descriptor.size_bytes:
             raise IntegrityError(
                 f"layer `{layer.descriptor.digest}` has {self._written_bytes} bytes, was announced "
-                f"with {self._size_bytes} and describes itself as {layer.descriptor.size_bytes}"
+                f"with {announced_bytes} and describes itself as {layer.descriptor.size_bytes}"
             )
         with failing_at(self._place):
             self._finished(layer)
