@@ -32,6 +32,14 @@ let
 in
 functions
 // {
+  inherit nixbridge;
+
+  # The image that a nixbridge.toml stands for.
+  imageFromSpec = import ./image-from-spec.nix {
+    inherit nixbridge pkgs;
+    nix2container = functions;
+  };
+
   # Where nix2container has them, so that changing the import is all a user has to do.
   nix2container = functions;
 }

@@ -4,6 +4,8 @@
   pkgs,
   # The Python packages to build with and for.
   python ? pkgs.python3Packages,
+  # Whether to run the tests that need no Nix.
+  doCheck ? true,
 }:
 let
   # What the build and the tests read, so that a word changed in the documentation or a file that a
@@ -52,7 +54,7 @@ let
       # The Nix files that it carries are to be the same everywhere.
       dontPatchShebangs = true;
 
-      doCheck = true;
+      inherit doCheck;
       nativeCheckInputs = [
         python.hypothesis
         python.jsonschema
@@ -100,6 +102,6 @@ let
   } python;
 in
 if builtins.pathExists ../pyproject.toml then
-  packages.nixbridge
+  python.toPythonApplication packages.nixbridge
 else
   throw "nixbridge: an installation does not hold its own source; give the package as the argument `nixbridge`"

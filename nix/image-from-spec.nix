@@ -1,0 +1,21 @@
+# imageFromSpec: the image that a nixbridge.toml stands for, for a flake that has one.
+#
+#   imageFromSpec ./nixbridge.toml { tag = "1.4"; }
+#
+# The spec is rendered by a build and the result imported, so that no rendered file need be kept
+# beside the spec. Where packages come from is said by `pkgs`, not by the spec.
+{
+  pkgs,
+  nixbridge,
+  nix2container,
+}:
+spec: arguments:
+let
+  expression =
+    pkgs.buildPackages.runCommandLocal "image.nix" { nativeBuildInputs = [ nixbridge ]; }
+      ''
+        cp ${spec} nixbridge.toml
+        nixbridge render nixbridge.toml > $out
+      '';
+in
+import expression ({ inherit pkgs nix2container; } // arguments)
