@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from nixbridge.evaluator import SubprocessRunner
+from nixbridge.pytest_nix import skip_or_fail
+from nixbridge.testing import missing_namespaces
+
+pytest_plugins = ["pytester"]
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -29,20 +33,17 @@ def _scrubbed_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def _require_tool(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        message = f"`{name}` is not on PATH"
-        if os.environ.get("NIXBRIDGE_REQUIRE_TOOLS") == "1":
-            pytest.fail(f"{message}, and NIXBRIDGE_REQUIRE_TOOLS=1 asks for it")
-        pytest.skip(message)
-    return path
-
-
 @pytest.fixture(scope="session")
-def require_tool() -> Callable[[str], str]:
+def require_tool(pytestconfig: pytest.Config) -> Callable[[str], str]:
     """Return the path of a program; skip without it, fail where the run promises all tools."""
-    return _require_tool
+
+    def require(name: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            skip_or_fail(pytestconfig, f"`{name}` is not on PATH")
+        return path
+
+    return require
 
 
 @pytest.fixture(scope="session")
@@ -51,9 +52,9 @@ def needs_namespaces() -> None:
 
     Nix builds in its sandbox, and in a store with another root, only with them.
     """
-    probe = ["unshare", "--user", "--mount", "--pid", "--fork", "true"]
-    if subprocess.run(probe, check=False, capture_output=True).returncode != 0:
-        pytest.skip("no user namespaces can be made here")
+    reason = missing_namespaces(SubprocessRunner())
+    if reason is not None:
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -69,9 +70,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 2 if item.get_closest_marker("nix") else 1 if item.get_closest_marker("tools") else 0
 
     items.sort(key=slowness)
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test marked `nix` needs `nix`."""
-    if item.get_closest_marker("nix"):
-        _require_tool("nix")

@@ -18,6 +18,8 @@ OLDEST: Final = (2, 8)
 # `store ping`, which then still work. Lix, which begins with 2.90, has the first of them.
 _CONFIG_SHOW: Final = (2, 26)
 _STORE_INFO: Final = (2, 26)
+# The setting `always-allow-substitutes`, by the release notes; Lix has not got it.
+_ALWAYS_ALLOW_SUBSTITUTES: Final = (2, 19)
 # `path-info --json` without `--json-format` warns from here on, and is to become an error.
 _JSON_FORMAT: Final = (2, 34)
 
@@ -78,6 +80,11 @@ class NixVersion:
     def has_json_format(self) -> bool:
         """Whether `nix path-info` knows, and wants, `--json-format`."""
         return not self.is_lix and self.numbers >= _JSON_FORMAT
+
+    @property
+    def has_always_allow_substitutes(self) -> bool:
+        """Whether a setting overrules derivations that want to be built and never fetched."""
+        return not self.is_lix and self.numbers >= _ALWAYS_ALLOW_SUBSTITUTES
 
     def __str__(self) -> str:
         return self.text

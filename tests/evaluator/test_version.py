@@ -67,3 +67,15 @@ def test_what_a_version_can_do(
     assert version.has_config_show is has_config_show
     assert version.has_store_info is has_store_info
     assert version.has_json_format is has_json_format
+
+
+@pytest.mark.parametrize(
+    ("text", "has_it"),
+    [
+        ("nix (Nix) 2.18.9", False),
+        ("nix (Nix) 2.19.0", True),
+        ("nix (Lix, like Nix) 2.91.0", False),
+    ],
+)
+def test_always_allow_substitutes(text: str, *, has_it: bool) -> None:
+    assert NixVersion.parse(text).has_always_allow_substitutes is has_it
