@@ -18,13 +18,23 @@ import typer
 
 from nixbridge import __version__, pipeline
 from nixbridge.console import Console
+from nixbridge.delivery import Described, PackOptions, check_destinations
 from nixbridge.description import description_document
 from nixbridge.destinations.docker_archive import DockerArchive
 from nixbridge.destinations.reference import parse_destination
 from nixbridge.destinations.stored_image import Inspectable
 from nixbridge.doctor import diagnose, findings_document, findings_text
-from nixbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, InputError, NixbridgeError, NixError
+from nixbridge.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    InputError,
+    IntegrityError,
+    NixbridgeError,
+    NixError,
+)
 from nixbridge.evaluator import SubprocessRunner
+from nixbridge.packing import Compression, LayerCache
+from nixbridge.report.cache import cache_document, cache_text
 from nixbridge.report.closure import closure_document, closure_table
 from nixbridge.report.image import (
     image_document,
@@ -97,7 +107,7 @@ class Run:
         arguments: NixArguments,
         *,
         without_nix: bool = False,
-    ) -> Iterator[pipeline.Described]:
+    ) -> Iterator[Described]:
         """Evaluate and build `source`; what it names is kept from garbage collection within."""
         parsed = parse_source(source, attribute=attribute)
         if without_nix:
@@ -233,6 +243,18 @@ def copy(
         "--no-nix",
         help="Do not call nix: SOURCE is an image description, and all that it names is there.",
     ),
+    compression: str = typer.Option(
+        "none",
+        "--compression",
+        metavar="KIND[:LEVEL]",
+        help="Compress layers: gzip, zstd, zlib (gzip's format, slower) or none.",
+    ),
+    no_cache: bool = typer.Option(
+        False, "--no-cache", help="Pack every layer, and do not remember its digests."
+    ),
+    check_contents: bool = typer.Option(
+        False, "--check-contents", help="Compare every store path with its NAR hash on the way."
+    ),
     is_json: bool = _JSON,
     verbose: int = _VERBOSE,
     quiet: int = _QUIET,
@@ -243,10 +265,16 @@ def copy(
     is_streamed = any(isinstance(each, DockerArchive) and each.path is None for each in parsed)
     if is_streamed and is_json:
         raise InputError("the archive and the JSON document cannot both go to standard output")
+    options = PackOptions(
+        compression=Compression.parse(compression),
+        cache=None if no_cache else pipeline.open_layer_cache(os.environ, console),
+        checks_contents=check_contents,
+    )
+    check_destinations(dict(zip(destinations, parsed, strict=True)), options.compression)
     with context.obj.described(
         source, attribute, _arguments(arg, argstr), without_nix=no_nix
     ) as described:
-        delivery = pipeline.deliver(described, pipeline.plan(described), parsed, console)
+        delivery = pipeline.deliver(described, pipeline.plan(described), parsed, console, options)
     console.say(image_table(delivery.image), at=1)
     if is_json:
         console.document(image_document(delivery.image, delivery.references))
@@ -276,6 +304,68 @@ def inspect(
         console.document(stored_image_document(stored))
     else:
         console.data(stored_image_text(stored))
+
+
+_cache_app: Final = typer.Typer(
+    help="What is remembered of layers, so that none is packed twice.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(_cache_app, name="cache")
+
+
+def _layer_cache(console: Console) -> LayerCache:
+    cache = pipeline.open_layer_cache(os.environ, console)
+    if cache is None:
+        raise InputError("there is no place for a layer cache", hint="set `XDG_CACHE_HOME`")
+    return cache
+
+
+@_cache_app.command("info")
+def cache_info(
+    context: typer.Context,
+    is_json: bool = _JSON,
+    verbose: int = _VERBOSE,
+    quiet: int = _QUIET,
+) -> None:
+    """Show where the cache is, and how much is in it."""
+    console = context.obj.configure(verbose, quiet)
+    info = _layer_cache(console).info()
+    if is_json:
+        console.document(cache_document(info))
+    else:
+        console.data(cache_text(info))
+
+
+@_cache_app.command("verify")
+def cache_verify(
+    context: typer.Context,
+    verbose: int = _VERBOSE,
+    quiet: int = _QUIET,
+) -> None:
+    """Pack every layer again whose store paths are there, and forget what was wrong."""
+    console = context.obj.configure(verbose, quiet)
+    cache = _layer_cache(console)
+    store = pipeline.open_nix(context.obj.nix_arguments, console).store_root()
+    findings = pipeline.verify_layer_cache(cache, store, console)
+    if findings.unknown_count:
+        console.say(f"{findings.unknown_count} cannot be packed again, and stay as they are")
+    if findings.wrong_count:
+        raise IntegrityError(
+            f"of {findings.right_count + findings.wrong_count} layers that could be packed again, "
+            f"the cache knew {findings.wrong_count} wrongly; it has forgotten them"
+        )
+
+
+@_cache_app.command("clear")
+def cache_clear(
+    context: typer.Context,
+    verbose: int = _VERBOSE,
+    quiet: int = _QUIET,
+) -> None:
+    """Forget all."""
+    console = context.obj.configure(verbose, quiet)
+    _layer_cache(console).clear()
 
 
 @app.command()

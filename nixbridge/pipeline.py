@@ -18,6 +18,14 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from nixbridge.closure import ClosureGraph, PathInfo, StorePath, StoreRoot
+from nixbridge.delivery import (
+    Delivery,
+    DeliveryListener,
+    Described,
+    PackOptions,
+    deliver_image,
+    is_right,
+)
 from nixbridge.description import (
     ImageDescription,
     check_platform,
@@ -27,7 +35,7 @@ from nixbridge.description import (
     read_description,
     upon,
 )
-from nixbridge.destinations.destination import Destination, LayerSink
+from nixbridge.destinations import Destination
 from nixbridge.errors import InputError
 from nixbridge.evaluator import (
     FileInstallable,
@@ -39,10 +47,10 @@ from nixbridge.evaluator import (
     SubprocessRunner,
     find_nix,
 )
-from nixbridge.image import BaseImage, Image, assemble, nix_database_tree, read_base_image
-from nixbridge.layering import NIX_DATABASE_REASON, LayerPlan, plan_layers
+from nixbridge.image import BaseImage, read_base_image
+from nixbridge.layering import LayerPlan, plan_layers
 from nixbridge.oci import Platform
-from nixbridge.packing import LayerTree, PackedLayer, layer_tree, pack_tree
+from nixbridge.packing import LayerCache, LayerRecipe, layer_cache_path
 from nixbridge.render import render
 from nixbridge.report.table import format_count, format_size
 from nixbridge.share import nix_directory
@@ -61,34 +69,11 @@ from nixbridge.spec import read_spec
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
 
 
-class Progress(ProgressListener, Protocol):
+class Progress(ProgressListener, DeliveryListener, Protocol):
     """Is told how the work goes on."""
 
     def step(self, name: str, text: str, seconds: float) -> None:
         """Take note that a step is done, what came of it, and how long it took."""
-
-    def progress(self, text: str) -> None:
-        """Take note of what goes on now; called often."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Described:
-    """An image description, and where the files of the store paths that it names lie.
-
-    `base` is the image of another tool that it builds upon.
-    """
-
-    description: ImageDescription
-    store: StoreRoot
-    base: BaseImage | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Delivery:
-    """An image and its digest references, one for each destination in their order."""
-
-    image: Image
-    references: tuple[str, ...]
 
 
 def open_nix(nix_arguments: Sequence[str], progress: Progress) -> Nix:
@@ -254,93 +239,71 @@ def deliver(
     layer_plan: LayerPlan,
     destinations: Sequence[Destination],
     progress: Progress,
+    options: PackOptions | None = None,
 ) -> Delivery:
     """Pack each layer once, into all destinations at the same time, and make the image visible.
+
+    Without `options`, nothing is compressed, remembered or checked.
 
     Raises `PackError`, `DestinationError`, `InputError`, `IntegrityError`.
     """
     started = time.monotonic()
-    description = described.description
-    name = f"{description.name}:{description.tag}"
-    with contextlib.ExitStack() as stack:
-        writers = [
-            stack.enter_context(destination.open(default_reference=name))
-            for destination in destinations
-        ]
-        packed: list[PackedLayer] = []
-        for base_layer in () if described.base is None else described.base.layers:
-            progress.progress(f"  copy      layer {len(packed) + 1}: of the base image")
-            sinks = [writer.begin_layer(base_layer.size_bytes) for writer in writers]
-            layer = base_layer.copy_to(sinks[0] if len(sinks) == 1 else _Tee(sinks))
-            for sink in sinks:
-                sink.finish(layer)
-            packed.append(layer)
-        for contents in _layer_contents(layer_plan, described.store):
-            progress.progress(f"  pack      layer {len(packed) + 1}: {contents.reason}")
-            sinks = [writer.begin_layer(contents.tree.tar_size_bytes) for writer in writers]
-            layer = pack_tree(
-                contents.tree,
-                sinks[0] if len(sinks) == 1 else _Tee(sinks),
-                paths=contents.paths,
-                reason=contents.reason,
-                history=contents.history,
-            )
-            for sink in sinks:
-                sink.finish(layer)
-            packed.append(layer)
-        image = assemble(description, packed, base=described.base)
-        references = tuple(writer.commit(image) for writer in writers)
-    size_bytes = sum(layer.descriptor.size_bytes for layer in packed)
-    text = f"{format_count(len(packed), 'layer')}, {format_size(size_bytes)}"
+    delivery = deliver_image(
+        described, layer_plan, destinations, options or PackOptions(), progress
+    )
+    layers = delivery.image.layers
+    size_bytes = sum(layer.descriptor.size_bytes for layer in layers)
+    text = f"{format_count(len(layers), 'layer')}, {format_size(size_bytes)}"
+    if delivery.known_layer_count:
+        text += f", {delivery.known_layer_count} of them there already"
     progress.step("pack", text, time.monotonic() - started)
-    return Delivery(image=image, references=references)
+    return delivery
+
+
+def open_layer_cache(environment: Mapping[str, str], progress: Progress) -> LayerCache | None:
+    """Return the user's cache of what is known about layers; None where there is no place for it.
+
+    Touches nothing yet.
+    """
+    path = layer_cache_path(environment)
+    if path is None:
+        progress.warn(
+            "going on without the layer cache: neither `XDG_CACHE_HOME` nor `HOME` is set"
+        )
+        return None
+    return LayerCache(path, warn=progress.warn)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _LayerContents:
-    """A layer that is about to be packed."""
+class CacheFindings:
+    """What came of packing all layers of a cache again.
 
-    tree: LayerTree
-    paths: tuple[StorePath, ...]
-    reason: str
-    history: Mapping[str, str]
+    Not all can be: see `is_right`. `wrong` ones were forgotten.
+    """
 
-
-def _layer_contents(layer_plan: LayerPlan, store: StoreRoot) -> Iterator[_LayerContents]:
-    """Walk the files of one layer after the other, and make the Nix database last."""
-    for layer in layer_plan.layers:
-        yield _LayerContents(
-            tree=layer_tree(layer, store),
-            # A path may be in a layer twice: in the store, and its files at the root.
-            paths=tuple(dict.fromkeys(planned.info.path for planned in layer.paths)),
-            reason=layer.reason,
-            # Whoever looks at the image reads why; a comment of the user's own says it better.
-            history={"comment": layer.reason, **layer.history},
-        )
-    if layer_plan.nix_database is not None:
-        in_store = [
-            planned.info
-            for layer in layer_plan.layers
-            for planned in layer.paths
-            if not planned.copy_to_root
-        ]
-        yield _LayerContents(
-            tree=nix_database_tree(in_store, layer_plan.nix_database),
-            paths=(),
-            reason=NIX_DATABASE_REASON,
-            history={"created_by": "nixbridge", "comment": NIX_DATABASE_REASON},
-        )
+    right_count: int
+    wrong_count: int
+    unknown_count: int
 
 
-class _Tee:
-    """A sink that hands what it gets to several."""
+def verify_layer_cache(cache: LayerCache, store: StoreRoot, progress: Progress) -> CacheFindings:
+    """Pack again what a cache knows, as far as its store paths are there, and forget what is wrong.
 
-    def __init__(self, sinks: Sequence[LayerSink]) -> None:
-        self._sinks = sinks
-
-    def write(self, data: bytes | memoryview, /) -> None:
-        for sink in self._sinks:
-            sink.write(data)
+    Raises `InputError`: the cache cannot be used.
+    """
+    started = time.monotonic()
+    results: dict[bool | None, list[LayerRecipe]] = {True: [], False: [], None: []}
+    layers = cache.layers()
+    for number, (recipe, known) in enumerate(layers.items(), 1):
+        progress.progress(f"  verify    layer {number} of {len(layers)}")
+        results[is_right(recipe, known, store)].append(recipe)
+    cache.forget(results[False])
+    progress.step("verify", format_count(len(layers), "layer"), time.monotonic() - started)
+    return CacheFindings(
+        right_count=len(results[True]),
+        wrong_count=len(results[False]),
+        unknown_count=len(results[None]),
+    )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -30,6 +30,7 @@ ROOMS = (
     "report",
     "source",
     "doctor",
+    "delivery",
     "pipeline",
     "console",
     "cli",

@@ -7,6 +7,7 @@ another. The libraries are imported when they are asked for, as most runs need n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import zlib
 from collections import deque
@@ -65,14 +66,32 @@ class Compression:
                 f"`{name}` is no compression that we know",
                 hint=near_miss_hint(name, (_NONE, *_KINDS)),
             )
-        level = kind.default_level
+        levels, level, load = kind
         if colon:
-            if not (level_text.isascii() and level_text.isdigit()):
-                raise InputError(f"`{level_text}` in `{text}` is not a level", hint=kind.hint(name))
-            level = int(level_text)
-        if level not in kind.levels:
-            raise InputError(f"`{name}` has no level {level}", hint=kind.hint(name))
-        return kind.load(level)
+            known = {str(number): number for number in levels}
+            if level_text not in known:
+                raise InputError(
+                    f"`{name}` has no level `{level_text}`",
+                    hint=f"`{name}:{levels[0]}` is the fastest, `{name}:{levels[-1]}` the smallest",
+                )
+            level = known[level_text]
+        return load(level)
+
+    @classmethod
+    def of_identity(cls, identity: str | None) -> Compression | None:
+        """Return the compressor of that identity; None is none.
+
+        Raises `InputError`: it is not here, at least not in that version.
+        """
+        if identity is None:
+            return None
+        level = identity.rpartition(" ")[2]
+        for name in _KINDS:
+            with contextlib.suppress(InputError):
+                compression = cls.parse(f"{name}:{level}")
+                if compression is not None and compression.identity == identity:
+                    return compression
+        raise InputError(f"the compressor `{identity}` is not installed")
 
 
 def _isal(level: int) -> Compression:
@@ -126,23 +145,13 @@ def _missing(name: str, library: str, otherwise: str) -> InputError:
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Kind:
-    levels: range
-    default_level: int
-    load: Callable[[int], Compression]
-
-    def hint(self, name: str) -> str:
-        first, last = self.levels[0], self.levels[-1]
-        return f"`{name}:{first}` is the fastest, `{name}:{last}` the smallest"
-
-
-# ISA-L's level 2 is as fast as 1 and smaller; for the others, what their makers take.
-_KINDS: Final[Mapping[str, _Kind]] = MappingProxyType(
+# The levels, the one that is taken where none is named, and the library. ISA-L's level 2 is as fast
+# as 1 and smaller; for the others, what their makers take.
+_KINDS: Final[Mapping[str, tuple[range, int, Callable[[int], Compression]]]] = MappingProxyType(
     {
-        "gzip": _Kind(levels=range(4), default_level=2, load=_isal),
-        "zlib": _Kind(levels=range(1, 10), default_level=6, load=_zlib),
-        "zstd": _Kind(levels=range(1, 23), default_level=3, load=_zstd),
+        "gzip": (range(4), 2, _isal),
+        "zlib": (range(1, 10), 6, _zlib),
+        "zstd": (range(1, 23), 3, _zstd),
     }
 )
 

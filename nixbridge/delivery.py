@@ -1,0 +1,330 @@
+"""Pack the layers of an image into its destinations at the same time, each read once at the most.
+
+A layer that the cache knows, and that a destination has, is neither walked nor read. What is
+packed is `packing/`'s, where it goes `destinations/`'s; which layers there are was planned before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol
+
+from nixbridge.closure import StorePath, StoreRoot
+from nixbridge.description import ImageDescription
+from nixbridge.destinations import Destination, ImageWriter, LayerSink
+from nixbridge.errors import InputError, IntegrityError, PackError
+from nixbridge.image import BaseImage, BaseLayer, Image, assemble, nix_database_tree
+from nixbridge.layering import NIX_DATABASE_REASON, LayerPlan, PlannedLayer
+from nixbridge.packing import (
+    Compression,
+    ContentsCheck,
+    LayerBytes,
+    LayerCache,
+    LayerKey,
+    LayerRecipe,
+    LayerTree,
+    PackedLayer,
+    is_made_by_recipe,
+    layer_tree,
+    packed_layer,
+    write_blob,
+)
+
+
+class DeliveryListener(Protocol):
+    """Is told how the delivery goes on."""
+
+    def progress(self, text: str) -> None:
+        """Take note of what goes on now; called often."""
+
+    def warn(self, message: str, hint: str | None = None) -> None:
+        """Take note of what went wrong and did not stop us."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Described:
+    """An image description, and where the files of the store paths that it names lie.
+
+    `base` is the image of another tool that it builds upon.
+    """
+
+    description: ImageDescription
+    store: StoreRoot
+    base: BaseImage | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackOptions:
+    """How layers are packed: compressed or not, from memory or not, checked or not.
+
+    With `checks_contents` every store path is read and compared with its NAR hash, whatever the
+    cache knows.
+    """
+
+    compression: Compression | None = None
+    cache: LayerCache | None = None
+    checks_contents: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """An image, its digest references (one for each destination, in their order).
+
+    `known_layer_count` counts the layers that were at all destinations, and not packed.
+    """
+
+    image: Image
+    references: tuple[str, ...]
+    known_layer_count: int
+
+
+def check_destinations(
+    destinations: Mapping[str, Destination], compression: Compression | None
+) -> None:
+    """See that all destinations, by what they are called, can take compressed layers.
+
+    Raises `InputError`: one cannot, and layers are to be compressed.
+    """
+    for name, destination in destinations.items():
+        if compression is not None and not destination.takes_compressed_layers:
+            raise InputError(
+                f"`{name}` takes no compressed layers, as its format wants their size first",
+                hint="leave out `--compression`, or compress the archive as a whole: "
+                "`nixbridge copy SOURCE - | gzip`",
+            )
+
+
+def deliver_image(
+    described: Described,
+    layer_plan: LayerPlan,
+    destinations: Sequence[Destination],
+    options: PackOptions,
+    listener: DeliveryListener,
+) -> Delivery:
+    """Write all layers, those of the base image first, and make the image visible everywhere.
+
+    Raises `PackError`, `DestinationError`, `InputError`, `IntegrityError`.
+    """
+    description, base = described.description, described.base
+    layers = _layers(layer_plan, described.store, options.compression)
+    with contextlib.ExitStack() as stack:
+        name = f"{description.name}:{description.tag}"
+        writers = [stack.enter_context(each.open(default_reference=name)) for each in destinations]
+        run = _Run(writers, described.store, options, listener)
+        packed = [run.copy(layer) for layer in (() if base is None else base.layers)]
+        packed += run.pack(layers)
+        image = assemble(description, packed, base=base)
+        references = tuple(writer.commit(image) for writer in writers)
+    if options.cache is not None:
+        options.cache.remember(run.learned)
+    return Delivery(image=image, references=references, known_layer_count=run.known_layer_count)
+
+
+def is_right(recipe: LayerRecipe, known: LayerBytes, store: StoreRoot) -> bool | None:
+    """Pack a layer by its recipe, to nowhere, and return whether what is known of it is right.
+
+    None: it cannot be packed, as its store paths are gone or are not what they were (a path that
+    was built again may have another NAR hash), or as its compressor is of another version now.
+    """
+    try:
+        compression = Compression.of_identity(recipe.compression_identity)
+        layer = recipe.layer()
+        if layer is None:
+            tree = nix_database_tree(*recipe.nix_database())
+            return write_blob(tree, _Nowhere(), compression=compression) == known
+        tree, check = layer_tree(layer, store), ContentsCheck(layer, store)
+        found = write_blob(tree, _Nowhere(), compression=compression, observer=check)
+        check.finish()
+    except (InputError, IntegrityError, PackError):
+        return None
+    return found == known if is_made_by_recipe(tree, layer) else None
+
+
+class _Nowhere:
+    def write(self, data: bytes | memoryview, /) -> None:
+        pass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Layer:
+    """A layer that is about to be delivered; its files are not looked at before `tree`."""
+
+    recipe: LayerRecipe
+    key: LayerKey
+    tree: Callable[[], LayerTree]
+    # None: the layer is no store paths', but the Nix database.
+    planned: PlannedLayer | None
+    paths: tuple[StorePath, ...] = ()
+    reason: str
+    history: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def _layers(
+    layer_plan: LayerPlan, store: StoreRoot, compression: Compression | None
+) -> list[_Layer]:
+    layers = [_planned_layer(layer, store, compression) for layer in layer_plan.layers]
+    request = layer_plan.nix_database
+    if request is not None:
+        in_store = [
+            planned.info
+            for layer in layer_plan.layers
+            for planned in layer.paths
+            if not planned.copy_to_root
+        ]
+        recipe = LayerRecipe.of_nix_database(in_store, request, compression)
+        layers.append(
+            _Layer(
+                recipe=recipe,
+                key=recipe.key,
+                tree=lambda: nix_database_tree(in_store, request),
+                planned=None,
+                reason=NIX_DATABASE_REASON,
+                history={"created_by": "nixbridge", "comment": NIX_DATABASE_REASON},
+            )
+        )
+    return layers
+
+
+def _planned_layer(
+    layer: PlannedLayer, store: StoreRoot, compression: Compression | None
+) -> _Layer:
+    recipe = LayerRecipe.of_layer(layer, compression)
+    return _Layer(
+        recipe=recipe,
+        key=recipe.key,
+        tree=lambda: layer_tree(layer, store),
+        planned=layer,
+        # A path may be in a layer twice: in the store, and its files at the root.
+        paths=tuple(dict.fromkeys(planned.info.path for planned in layer.paths)),
+        reason=layer.reason,
+        # Whoever looks at the image reads why; a comment of the user's own says it better.
+        history={"comment": layer.reason, **layer.history},
+    )
+
+
+class _Run:
+    """One delivery on its way; `learned` is what the cache shall remember of it."""
+
+    def __init__(
+        self,
+        writers: Sequence[ImageWriter],
+        store: StoreRoot,
+        options: PackOptions,
+        listener: DeliveryListener,
+    ) -> None:
+        self._writers = writers
+        self._store = store
+        self._options = options
+        self._listener = listener
+        self._layer_count = 0
+        self.known_layer_count = 0
+        self.learned: dict[LayerRecipe, LayerBytes] = {}
+
+    def copy(self, layer: BaseLayer) -> PackedLayer:
+        """Copy a layer of the base image."""
+        self._tell("copy", "of the base image")
+        sinks = [writer.begin_layer(layer.size_bytes) for writer in self._writers]
+        packed = layer.copy_to(_tee(sinks))
+        for sink in sinks:
+            sink.finish(packed)
+        return packed
+
+    def pack(self, layers: Sequence[_Layer]) -> list[PackedLayer]:
+        """Pack the layers that are not known, or not at all destinations."""
+        cache = self._options.cache
+        known: Mapping[LayerKey, LayerBytes] = {}
+        if cache is not None and not self._options.checks_contents:
+            known = cache.find([layer.key for layer in layers])
+        return [self._pack(layer, known.get(layer.key)) for layer in layers]
+
+    def _pack(self, layer: _Layer, known: LayerBytes | None) -> PackedLayer:
+        self._tell("pack", layer.reason)
+        without = list(self._writers)
+        if known is not None:
+            packed = self._packed(layer, known, key=layer.key)
+            without = [w for w in self._writers if not w.has_blob(packed.descriptor)]
+            if not without:
+                self.known_layer_count += 1
+                self.learned[layer.recipe] = known
+                for writer in self._writers:
+                    writer.reuse_layer(packed)
+                return packed
+        found, follows_recipe, sinks = self._write(layer, without)
+        if known is not None and found != known:
+            self._refuse_difference(
+                layer, found, known, is_reused=len(without) < len(self._writers)
+            )
+        if follows_recipe:
+            self.learned[layer.recipe] = found
+        packed = self._packed(layer, found, key=layer.key if follows_recipe else None)
+        for sink in sinks:
+            sink.finish(packed)
+        for writer in self._writers:
+            if writer not in without:
+                writer.reuse_layer(packed)
+        return packed
+
+    def _write(
+        self, layer: _Layer, writers: Sequence[ImageWriter]
+    ) -> tuple[LayerBytes, bool, Sequence[LayerSink]]:
+        """Write a layer; return what its bytes are, and whether it is all that its recipe says."""
+        compression, planned = self._options.compression, layer.planned
+        tree = layer.tree()
+        check = None
+        if self._options.checks_contents and planned is not None:
+            check = ContentsCheck(planned, self._store)
+        size_bytes = tree.tar_size_bytes if compression is None else None
+        sinks = [writer.begin_layer(size_bytes) for writer in writers]
+        found = write_blob(tree, _tee(sinks), compression=compression, observer=check)
+        if check is not None:
+            check.finish()
+        return found, planned is None or is_made_by_recipe(tree, planned), sinks
+
+    def _refuse_difference(
+        self, layer: _Layer, found: LayerBytes, known: LayerBytes, *, is_reused: bool
+    ) -> None:
+        """Warn that the cache was wrong.
+
+        Raises `IntegrityError`: a destination relied on it.
+        """
+        message = (
+            f"the layer cache knows a layer ({layer.reason}) as `{known.blob_digest}`, and packing "
+            f"it gives `{found.blob_digest}`"
+        )
+        if is_reused:
+            raise IntegrityError(
+                message, hint="find out which is right: `nixbridge cache verify`, then run it again"
+            )
+        self._listener.warn(message, "find out which is right: `nixbridge copy --check-contents`")
+
+    def _packed(self, layer: _Layer, known: LayerBytes, *, key: LayerKey | None) -> PackedLayer:
+        return packed_layer(
+            known,
+            key=key,
+            compression=self._options.compression,
+            paths=layer.paths,
+            reason=layer.reason,
+            history=layer.history,
+        )
+
+    def _tell(self, verb: str, reason: str) -> None:
+        self._layer_count += 1
+        self._listener.progress(f"  {verb:<9} layer {self._layer_count}: {reason}")
+
+
+def _tee(sinks: Sequence[LayerSink]) -> LayerSink | _Tee:
+    return sinks[0] if len(sinks) == 1 else _Tee(sinks)
+
+
+class _Tee:
+    """A sink that hands what it gets to several."""
+
+    def __init__(self, sinks: Sequence[LayerSink]) -> None:
+        self._sinks = sinks
+
+    def write(self, data: bytes | memoryview, /) -> None:
+        for sink in self._sinks:
+            sink.write(data)
