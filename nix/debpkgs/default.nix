@@ -13,7 +13,7 @@
 }:
 let
   lib = import ./lib;
-  spec = builtins.fromTOML (builtins.readFile ./packages.toml);
+  spec = lib.importTOML ./packages.toml;
 
   suites = map (lib.removeSuffix ".json") (builtins.attrNames (builtins.readDir ./locks));
   lock =

@@ -75,8 +75,10 @@
     in
     go number;
 
-  importJSON = path: builtins.fromJSON (builtins.readFile path);
-  importTOML = path: builtins.fromTOML (builtins.readFile path);
+  # Nix 2.8 gives what is read from a store path all references of that path, and documents may have
+  # none: so it is where this set lies in an installed nixbridge.
+  importJSON = path: builtins.fromJSON (builtins.unsafeDiscardStringContext (builtins.readFile path));
+  importTOML = path: builtins.fromTOML (builtins.unsafeDiscardStringContext (builtins.readFile path));
 
   warn = message: builtins.trace "evaluation warning: ${message}";
   warnIf = condition: message: if condition then lib.warn message else lib.id;
