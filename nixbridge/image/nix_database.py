@@ -33,8 +33,8 @@ _DIRECTORIES: Final = (
     _GC_ROOTS,
 )
 
-# Every choice that SQLite may be built to make in another way is made here; `secure_delete` has what
-# is deleted filled with zeros.
+# Every choice that SQLite may be built to make in another way is made here; `secure_delete` has
+# what is deleted filled with zeros.
 #
 # Schema 10, what every Nix since 2.0 makes: names and types are Nix's, compared with it in a test.
 # https://github.com/NixOS/nix/blob/2.26.0/src/libstore/schema.sql
@@ -174,7 +174,7 @@ def clear_unallocated(database: bytearray) -> None:
     """Fill with zeros what lies between the cell pointers and the cells of each page.
 
     What SQLite leaves there is no data, and not the same in all its versions (3.40 and 3.46).
-    After a vacuum there are no other unused parts, and with rows as short as ours no overflow pages.
+    After a vacuum there are no other unused parts, and of rows as short as ours no overflow pages.
     """
     for page in range(0, len(database), _PAGE_BYTES):
         header = page + (_DATABASE_HEADER_BYTES if page == 0 else 0)
