@@ -76,7 +76,14 @@ class Container(ABC):
         nothing to run.
         """
         words = self._words(tuple(argv), environment)
-        completed = self._start(words, timeout_seconds)
+        try:
+            completed = self._start(words, timeout_seconds)
+        except TimeoutError as error:
+            self._stop()
+            what = f"`{argv[0]}`" if argv else "the image's own command"
+            raise DestinationError(
+                f"{what} was not done after {timeout_seconds:g} s in a container by {self.engine}"
+            ) from error
         return Ran(
             engine=self.engine,
             argv=tuple(argv),
@@ -126,6 +133,10 @@ class Container(ABC):
         """Return the words that run `argv`."""
 
     @abstractmethod
+    def _stop(self) -> None:
+        """Stop what still runs after the engine's own process was killed."""
+
+    @abstractmethod
     def _try(self) -> None:
         """Run a program that is not there.
 
@@ -137,8 +148,8 @@ class Container(ABC):
         variables = {name: value for name, value in os.environ.items() if name[:4] != "NIX_"}
         try:
             return SubprocessRunner(variables, timeout_seconds).run(argv)
-        except OSError as error:  # a timeout is one, too
-            raise DestinationError(f"{self.engine}: {error}") from error
+        except FileNotFoundError as error:
+            raise DestinationError(f"`{argv[0]}` is not on PATH") from error
 
     def _refused(self, completed: Completed) -> DestinationError:
         return DestinationError(
@@ -168,6 +179,8 @@ class Podman(Container):
             "--rm",
             "--cgroups=disabled",
             "--network=none",
+            # A signal is for podman itself: the first process of a container may ignore it.
+            "--sig-proxy=false",
             "--ulimit=nofile=1024:1024",
             "--ulimit=nproc=4096:4096",
             *(f"--env={name}={value}" for name, value in environment.items()),
@@ -180,6 +193,9 @@ class Podman(Container):
         tried = self._start(self._words((_NO_PROGRAM,), {}))
         if tried.status != _STATUS_NOT_FOUND:
             raise self._refused(tried)
+
+    def _stop(self) -> None:
+        self._start([*self._podman(), "rm", "--all", "--force", "--time=0"])
 
     def _podman(self) -> tuple[str, ...]:
         storage = (f"--root={self.scratch / 'storage'}", f"--runroot={self.scratch / 'run'}")
@@ -258,6 +274,9 @@ class Bubblewrap(Container):
         tried = self._start(self._words((_NO_PROGRAM,), {}))
         if f"execvp {_NO_PROGRAM}" not in tried.stderr:
             raise self._refused(tried)
+
+    def _stop(self) -> None:
+        """Leave it: bubblewrap's children die with it."""
 
     def _find_user(self, text: str) -> _User:
         """Return the user that the image names: `1000`, `1000:100`, `nobody`, `nobody:users`."""

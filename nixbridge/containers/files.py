@@ -174,8 +174,10 @@ def read_layers(layout: OciLayout) -> tuple[LayerFiles, ...]:
 def _read_layer(number: int, blob: Path) -> LayerFiles:
     try:
         members = list_members(blob)
-    except (OSError, ValueError) as error:
-        raise DestinationError(f"cannot read the layer `{blob}`: {error}") from error
+    except ValueError as error:
+        raise DestinationError(f"the layer `{blob}` is no tar archive") from error
+    except OSError as error:
+        raise DestinationError(f"cannot read the layer `{blob}`: {error.strerror}") from error
     return LayerFiles({file.path: file for file in (_file(m, number, blob) for m in members)})
 
 
