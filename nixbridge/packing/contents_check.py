@@ -147,7 +147,9 @@ class ContentsCheck:
 
         Raises `IntegrityError`: one is not what Nix knows.
         """
-        for checked in (*self._in_store.values(), *self._roots):
+        all_checked = (*self._in_store.values(), *self._roots)
+        self._in_store, self._roots = {}, []
+        for checked in all_checked:
             info = checked.path.info
             found = checked.hasher.finish()
             if found != info.nar_hash.hex:
