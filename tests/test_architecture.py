@@ -44,7 +44,7 @@ RESERVED = {
     "http": {"destinations"},
     "httpx": {"destinations"},
     "jinja2": {"render"},
-    "multiprocessing": set[str](),
+    "multiprocessing": {"packing"},
     "pty": set[str](),
     "pytest": {"pytest_nix"},
     "requests": {"destinations"},
@@ -121,7 +121,7 @@ def test_importing_the_package_does_nothing() -> None:
     """No call at the top level of a module but those that make constants."""
     harmless = re.compile(
         r"^(re\.compile|frozenset|MappingProxyType|NewType|TypeVar|struct\.Struct|Template|"
-        r"logging\.getLogger|dataclass|field|bytes|len|range|tuple|dict|typer\.\w+|app\.\w+|"
+        r"logging\.getLogger|dataclass|field|Owner|bytes|len|range|tuple|dict|typer\.\w+|app\.\w+|"
         r"Path|cast|str\.maketrans|ord|set|int|bytearray|memoryview)$"
     )
     for path in modules():

@@ -1,15 +1,16 @@
 """Write a `LayerTree` as a tar, and hash it on the way.
 
 What is in the tar is decided in `tree.py`, the headers are `header.py`; what becomes of the bytes
-is `pack.py`. Memory does not grow with the files: bytes are gathered in a few buffers of 1 MiB that
-are used in turn. While one is hashed in a thread (`hashlib` lets go of the interpreter's lock) and
-given to the sink, the next is filled.
+is `pack.py`. Memory does not grow with the files: they are read straight into a few buffers of
+1 MiB that are used in turn. While one is hashed in a thread (`hashlib` lets go of the interpreter's
+lock) and given to the sink, the next is filled. In a worker (`workers.py`) the parent does both.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Protocol
 
@@ -19,8 +20,8 @@ from nixbridge.packing.header import END_OF_ARCHIVE, REGULAR, padding
 from nixbridge.packing.packed_layer import Sink
 from nixbridge.packing.tree import Entry, LayerTree, unreadable
 
-_BUFFER_BYTES: Final = 1 << 20
-_BUFFER_COUNT: Final = 4
+BUFFER_BYTES: Final = 1 << 20
+BUFFER_COUNT: Final = 4
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW
 
 
@@ -33,6 +34,9 @@ class Observer(Protocol):
     def contents(self, data: bytes | memoryview, /) -> None:
         """See some of the entry's contents, which may be overwritten after the call returns."""
 
+    def finish(self) -> None:
+        """See that this was all."""
+
 
 def write_tar(tree: LayerTree, sink: Sink, *, observer: Observer | None = None) -> DiffId:
     """Write the tar to `sink`, `tree.tar_size_bytes` bytes of it, and return its digest.
@@ -40,42 +44,32 @@ def write_tar(tree: LayerTree, sink: Sink, *, observer: Observer | None = None) 
     Raises `PackError`: a file is unreadable, or has not the size it had when the tree was made.
     """
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="hash") as thread:
-        stream = _Stream(sink, thread)
-        for entry in tree.entries():
-            if observer is not None:
-                observer.begin(entry)
-            stream.append(entry.header())
-            if entry.kind != REGULAR:
-                continue
-            if entry.data is None:
-                _append_file(stream, entry, observer)
-            else:
-                if observer is not None:
-                    observer.contents(entry.data)
-                stream.append(entry.data)
-            stream.append(padding(entry.size_bytes))
-        stream.append(END_OF_ARCHIVE)
+        stream = _HashedStream(sink, thread)
+        fill(stream, tree, observer)
         return stream.finish()
 
 
-class _Stream:
-    """Bytes on their way to a hash and a sink."""
+class Stream(ABC):
+    """Bytes on their way, in buffers that are used in turn, as parts of `memory`."""
 
-    def __init__(self, sink: Sink, thread: ThreadPoolExecutor) -> None:
-        self._sink = sink
-        self._thread = thread
-        self._hash = hashlib.sha256()
-        self._buffers = [memoryview(bytearray(_BUFFER_BYTES)) for _ in range(_BUFFER_COUNT)]
-        # What still has to happen before the buffer of the same number may be used again.
-        self._hashing: list[Future[None] | None] = [None] * _BUFFER_COUNT
+    def __init__(self, memory: memoryview) -> None:
+        self._buffers = split_buffers(memory)
         self._number = 0
         self._filled_bytes = 0
+
+    @abstractmethod
+    def pass_on(self, number: int, filled_bytes: int) -> None:
+        """Use what the buffer of that number is filled with; may return before that is done."""
+
+    @abstractmethod
+    def wait_for(self, number: int) -> None:
+        """Return when the buffer of that number may be filled."""
 
     def append(self, data: bytes) -> None:
         """Take all of `data`."""
         begin = self._filled_bytes
         end = begin + len(data)
-        if end < _BUFFER_BYTES:
+        if end < BUFFER_BYTES:
             self._buffers[self._number][begin:end] = data
             self._filled_bytes = end
             return
@@ -94,29 +88,75 @@ class _Stream:
     def advance(self, count_bytes: int) -> None:
         """Take what was put into `free()`."""
         self._filled_bytes += count_bytes
-        if self._filled_bytes == _BUFFER_BYTES:
-            self._flush()
+        if self._filled_bytes == BUFFER_BYTES:
+            self.flush()
 
-    def finish(self) -> DiffId:
-        """Pass on what is left, and return the digest of everything."""
-        self._flush()
-        for hashing in self._hashing:
-            if hashing is not None:
-                hashing.result()
-        return DiffId.from_hex(self._hash.hexdigest())
-
-    def _flush(self) -> None:
-        full = self._buffers[self._number][: self._filled_bytes]
-        self._hashing[self._number] = self._thread.submit(self._hash.update, full)
-        self._sink.write(full)
-        self._number = (self._number + 1) % _BUFFER_COUNT
+    def flush(self) -> None:
+        """Pass on what is there."""
+        self.pass_on(self._number, self._filled_bytes)
+        self._number = (self._number + 1) % BUFFER_COUNT
         self._filled_bytes = 0
-        hashing = self._hashing[self._number]
+        self.wait_for(self._number)
+
+
+def split_buffers(memory: memoryview) -> list[memoryview]:
+    """Return the buffers that `memory` consists of."""
+    return [memory[at : at + BUFFER_BYTES] for at in range(0, len(memory), BUFFER_BYTES)]
+
+
+class _HashedStream(Stream):
+    """Goes to a hash, in a thread, and to a sink."""
+
+    def __init__(self, sink: Sink, thread: ThreadPoolExecutor) -> None:
+        super().__init__(memoryview(bytearray(BUFFER_COUNT * BUFFER_BYTES)))
+        self._sink = sink
+        self._thread = thread
+        self._hash = hashlib.sha256()
+        # What still has to happen before the buffer of the same number may be used again.
+        self._hashing: list[Future[None] | None] = [None] * BUFFER_COUNT
+
+    def pass_on(self, number: int, filled_bytes: int) -> None:
+        full = self._buffers[number][:filled_bytes]
+        self._hashing[number] = self._thread.submit(self._hash.update, full)
+        self._sink.write(full)
+
+    def wait_for(self, number: int) -> None:
+        hashing = self._hashing[number]
         if hashing is not None:
             hashing.result()
 
+    def finish(self) -> DiffId:
+        """Return the digest of everything."""
+        for number in range(BUFFER_COUNT):
+            self.wait_for(number)
+        return DiffId.from_hex(self._hash.hexdigest())
 
-def _append_file(stream: _Stream, entry: Entry, observer: Observer | None) -> None:
+
+def fill(stream: Stream, tree: LayerTree, observer: Observer | None) -> None:
+    """Put the tar into `stream`: this is where packing spends its time.
+
+    Raises `PackError`, as `write_tar` does.
+    """
+    for entry in tree.entries():
+        if observer is not None:
+            observer.begin(entry)
+        stream.append(entry.header())
+        if entry.kind != REGULAR:
+            continue
+        if entry.data is None:
+            _append_file(stream, entry, observer)
+        else:
+            if observer is not None:
+                observer.contents(entry.data)
+            stream.append(entry.data)
+        stream.append(padding(entry.size_bytes))
+    stream.append(END_OF_ARCHIVE)
+    stream.flush()
+    if observer is not None:
+        observer.finish()
+
+
+def _append_file(stream: Stream, entry: Entry, observer: Observer | None) -> None:
     # Only the reading stands inside `try`: an error of the sink is not the file's.
     try:
         descriptor = os.open(entry.place(), _OPEN_FLAGS)
