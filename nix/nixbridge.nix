@@ -37,6 +37,14 @@ let
       if dirOf path == repository then builtins.elem name parts else name != "__pycache__";
   };
 
+  # Our Nix files lie in a store path of their own, which refers to nothing: Nix 2.8 takes whatever
+  # is read from the package for something that refers to all that the package does.
+  nixFiles = builtins.path {
+    name = "nixbridge-nix";
+    path = ./.;
+    filter = path: _: baseNameOf path != "__pycache__";
+  };
+
   asPyproject =
     arguments:
     removeAttrs arguments [
@@ -53,6 +61,12 @@ let
       dontCheckRuntimeDeps = true;
       # The Nix files that it carries are to be the same everywhere.
       dontPatchShebangs = true;
+
+      postInstall = ''
+        share=$out/${python.python.sitePackages}/nixbridge/share
+        rm -r $share/nix
+        ln -s ${nixFiles} $share/nix
+      '';
 
       inherit doCheck;
       nativeCheckInputs = [
