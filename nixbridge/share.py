@@ -22,5 +22,5 @@ def nix_directory() -> Path:
 def _directory(name: str) -> Path:
     package = Path(__file__).resolve().parent
     installed = package / "share" / name
-    # An installation by Nix has a link there to a store path of its own, which is what Nix shall see.
+    # An installation by Nix has a link there to a store path of its own: what Nix is to see.
     return installed.resolve() if installed.is_dir() else package.parent / name
