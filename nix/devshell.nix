@@ -16,12 +16,14 @@ let
   python = pkgs.python3.withPackages (packages: [
     packages.hatchling
     packages.hypothesis
+    packages.isal
     packages.jinja2
     packages.jsonschema
     packages.mypy
     packages.pytest
     packages.pytest-timeout
     packages.typer
+    packages.zstandard
   ]);
 
   # The embedded package set has no ruff, no nixfmt, and not what pynixify needs.

@@ -4,9 +4,11 @@
   buildPythonPackage,
   fetchPypi,
   hatchling,
+  isal,
   jinja2,
   lib,
   typer,
+  zstandard,
 }:
 
 buildPythonPackage rec {
@@ -17,8 +19,10 @@ buildPythonPackage rec {
 
   buildInputs = [ hatchling ];
   propagatedBuildInputs = [
+    isal
     jinja2
     typer
+    zstandard
   ];
 
   # TODO FIXME
