@@ -246,9 +246,10 @@ class LayerCache:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
-                except BlockingIOError:
+                except BlockingIOError as error:
                     if time.monotonic() > deadline:
-                        raise
+                        reason = "another process does not give back its lock"
+                        raise TimeoutError(error.errno, reason) from error
                     time.sleep(_LOCK_INTERVAL_SECONDS)
             yield
         finally:
