@@ -37,6 +37,9 @@
 
       functions = pkgs: import ./nix { inherit pkgs; };
 
+      # With its tests, which the one that `functions` deliver by goes without.
+      nixbridge = pkgs: import ./nix/nixbridge.nix { inherit pkgs; };
+
       dockerImage =
         pkgs:
         import ./nix/docker.nix {
@@ -62,7 +65,7 @@
     {
       lib = functions;
 
-      overlays.default = final: _: { inherit (functions final) nixbridge; };
+      overlays.default = final: _: { nixbridge = nixbridge final; };
 
       templates.default = {
         path = ./templates/flake;
@@ -77,7 +80,7 @@
       packages = forEach (linux ++ darwin) (
         pkgs:
         {
-          default = (functions pkgs).nixbridge;
+          default = nixbridge pkgs;
         }
         // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux { dockerImage = dockerImage pkgs; }
       );
@@ -85,7 +88,7 @@
       apps = forEach (linux ++ darwin) (
         pkgs:
         {
-          default = app (functions pkgs).nixbridge;
+          default = app (nixbridge pkgs);
         }
         // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux { dockerImage = app (dockerImage pkgs).run; }
         // lib.optionalAttrs (pynixifyFor pkgs != null) { pynixify = app (pynixifyFor pkgs); }
@@ -99,7 +102,7 @@
       });
 
       checks = forEach linux (pkgs: {
-        nixbridge = (functions pkgs).nixbridge;
+        nixbridge = nixbridge pkgs;
         dockerImage = dockerImage pkgs;
         docker-nix = import ./nix/check-docker-nix.nix {
           inherit pkgs;
