@@ -33,7 +33,7 @@ from nixbridge.errors import (
     NixError,
 )
 from nixbridge.evaluator import SubprocessRunner
-from nixbridge.packing import Compression, LayerCache
+from nixbridge.packing import Compression, LayerCache, default_workers
 from nixbridge.report.cache import cache_document, cache_text
 from nixbridge.report.closure import closure_document, closure_table
 from nixbridge.report.image import (
@@ -255,6 +255,13 @@ def copy(
     check_contents: bool = typer.Option(
         False, "--check-contents", help="Compare every store path with its NAR hash on the way."
     ),
+    workers: Optional[int] = typer.Option(
+        None,
+        "--workers",
+        min=1,
+        metavar="NUMBER",
+        help="Pack so many layers at the same time; else as many as there are processors.",
+    ),
     is_json: bool = _JSON,
     verbose: int = _VERBOSE,
     quiet: int = _QUIET,
@@ -269,6 +276,7 @@ def copy(
         compression=Compression.parse(compression),
         cache=None if no_cache else pipeline.open_layer_cache(os.environ, console),
         checks_contents=check_contents,
+        workers=workers or default_workers(),
     )
     check_destinations(dict(zip(destinations, parsed, strict=True)), options.compression)
     with context.obj.described(

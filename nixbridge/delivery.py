@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Protocol
 
@@ -27,8 +28,12 @@ from nixbridge.packing import (
     LayerRecipe,
     LayerTree,
     PackedLayer,
+    TarSource,
+    Walked,
+    blob_of,
     is_made_by_recipe,
     layer_tree,
+    pack_many,
     packed_layer,
     write_blob,
 )
@@ -61,12 +66,13 @@ class PackOptions:
     """How layers are packed: compressed or not, from memory or not, checked or not.
 
     With `checks_contents` every store path is read and compared with its NAR hash, whatever the
-    cache knows.
+    cache knows. Up to `workers` layers are packed at the same time.
     """
 
     compression: Compression | None = None
     cache: LayerCache | None = None
     checks_contents: bool = False
+    workers: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +143,6 @@ def is_right(recipe: LayerRecipe, known: LayerBytes, store: StoreRoot) -> bool |
             return write_blob(tree, _Nowhere(), compression=compression) == known
         tree, check = layer_tree(layer, store), ContentsCheck(layer, store)
         found = write_blob(tree, _Nowhere(), compression=compression, observer=check)
-        check.finish()
     except (InputError, IntegrityError, PackError):
         return None
     return found == known if is_made_by_recipe(tree, layer) else None
@@ -205,6 +210,15 @@ def _planned_layer(
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Errand:
+    """A layer with what the cache knows of it, and the writers that have not got its blob."""
+
+    layer: _Layer
+    known: LayerBytes | None
+    without: Sequence[ImageWriter]
+
+
 class _Run:
     """One delivery on its way; `learned` is what the cache shall remember of it."""
 
@@ -238,50 +252,69 @@ class _Run:
         known: Mapping[LayerKey, LayerBytes] = {}
         if cache is not None and not self._options.checks_contents:
             known = cache.find([layer.key for layer in layers])
-        return [self._pack(layer, known.get(layer.key)) for layer in layers]
+        errands = [self._errand(layer, known.get(layer.key)) for layer in layers]
+        to_write = [errand for errand in errands if errand.without]
+        written = iter(
+            pack_many(
+                [partial(self._walk, errand.layer) for errand in to_write],
+                lambda number, source: self._write(to_write[number], source),
+                workers=self._options.workers,
+                in_order=not all(writer.takes_layers_side_by_side for writer in self._writers),
+            )
+        )
+        return [next(written) if errand.without else self._reuse(errand) for errand in errands]
 
-    def _pack(self, layer: _Layer, known: LayerBytes | None) -> PackedLayer:
-        self._tell("pack", layer.reason)
-        without = list(self._writers)
+    def _errand(self, layer: _Layer, known: LayerBytes | None) -> _Errand:
+        without = tuple(self._writers)
         if known is not None:
-            packed = self._packed(layer, known, key=layer.key)
-            without = [w for w in self._writers if not w.has_blob(packed.descriptor)]
-            if not without:
-                self.known_layer_count += 1
-                self.learned[layer.recipe] = known
-                for writer in self._writers:
-                    writer.reuse_layer(packed)
-                return packed
-        found, follows_recipe, sinks = self._write(layer, without)
+            blob = self._packed(layer, known, key=layer.key).descriptor
+            without = tuple(writer for writer in self._writers if not writer.has_blob(blob))
+        return _Errand(layer=layer, known=known, without=without)
+
+    def _reuse(self, errand: _Errand) -> PackedLayer:
+        """Name a layer that all destinations have."""
+        known = errand.known
+        if known is None:
+            raise ValueError(errand)
+        packed = self._packed(errand.layer, known, key=errand.layer.key)
+        self.known_layer_count += 1
+        self.learned[errand.layer.recipe] = known
+        for writer in self._writers:
+            writer.reuse_layer(packed)
+        return packed
+
+    def _walk(self, layer: _Layer) -> Walked:
+        """Walk the files of a layer; runs where they will be read, maybe in another process."""
+        tree, planned = layer.tree(), layer.planned
+        if planned is None:
+            return Walked(tree=tree)
+        return Walked(
+            tree=tree,
+            observer=ContentsCheck(planned, self._store) if self._options.checks_contents else None,
+            follows_recipe=is_made_by_recipe(tree, planned),
+        )
+
+    def _write(self, errand: _Errand, source: TarSource) -> PackedLayer:
+        """Write a layer where it is missing; runs in several threads at the same time."""
+        layer, known, without = errand.layer, errand.known, errand.without
+        self._tell("pack", layer.reason)
+        compression = self._options.compression
+        size_bytes = source.tar_size_bytes if compression is None else None
+        sinks = [writer.begin_layer(size_bytes) for writer in without]
+        found = blob_of(source, _tee(sinks), compression=compression)
         if known is not None and found != known:
             self._refuse_difference(
                 layer, found, known, is_reused=len(without) < len(self._writers)
             )
-        if follows_recipe:
+        if source.follows_recipe:
             self.learned[layer.recipe] = found
-        packed = self._packed(layer, found, key=layer.key if follows_recipe else None)
+        packed = self._packed(layer, found, key=layer.key if source.follows_recipe else None)
         for sink in sinks:
             sink.finish(packed)
         for writer in self._writers:
             if writer not in without:
                 writer.reuse_layer(packed)
         return packed
-
-    def _write(
-        self, layer: _Layer, writers: Sequence[ImageWriter]
-    ) -> tuple[LayerBytes, bool, Sequence[LayerSink]]:
-        """Write a layer; return what its bytes are, and whether it is all that its recipe says."""
-        compression, planned = self._options.compression, layer.planned
-        tree = layer.tree()
-        check = None
-        if self._options.checks_contents and planned is not None:
-            check = ContentsCheck(planned, self._store)
-        size_bytes = tree.tar_size_bytes if compression is None else None
-        sinks = [writer.begin_layer(size_bytes) for writer in writers]
-        found = write_blob(tree, _tee(sinks), compression=compression, observer=check)
-        if check is not None:
-            check.finish()
-        return found, planned is None or is_made_by_recipe(tree, planned), sinks
 
     def _refuse_difference(
         self, layer: _Layer, found: LayerBytes, known: LayerBytes, *, is_reused: bool

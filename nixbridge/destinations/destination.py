@@ -35,8 +35,12 @@ class ImageWriter(Protocol):
     def reuse_layer(self, layer: PackedLayer) -> None:
         """Take a layer, in its turn, whose blob is there: `has_blob` said so."""
 
+    @property
+    def takes_layers_side_by_side(self) -> bool:
+        """Whether a layer may begin, in any thread, before the one begun last is finished."""
+
     def begin_layer(self, size_bytes: int | None) -> LayerSink:
-        """Begin the next layer, one at a time, of `size_bytes` bytes; None is not known yet.
+        """Begin the next layer, of `size_bytes` bytes; None is not known yet.
 
         Raises `DestinationError`.
         """

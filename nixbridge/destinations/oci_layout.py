@@ -7,6 +7,7 @@ https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md
 
 from __future__ import annotations
 
+import itertools
 import json
 import stat
 from collections.abc import Mapping
@@ -95,8 +96,8 @@ class OciLayoutWriter(Delivery):
         self._layout = layout
         self._staging = staging
         self._made = made
-        self._layer: FileIO | None = None
-        self._layers_begun = 0
+        self._layers: list[FileIO] = []
+        self._layer_numbers = itertools.count(1)
         self._staged: dict[BlobDigest, str] = {}
         self._reused: dict[BlobDigest, Descriptor] = {}
 
@@ -121,25 +122,26 @@ class OciLayoutWriter(Delivery):
         if layer.descriptor.digest not in self._staged:
             self._reused[layer.descriptor.digest] = layer.descriptor
 
+    @property
+    def takes_layers_side_by_side(self) -> bool:
+        """Yes: each is a file of its own."""
+        return True
+
     def begin_layer(self, size_bytes: int | None) -> BlobSink:
         """Begin the next layer.
 
         Raises `DestinationError`.
         """
-        self._layers_begun += 1
+        name = f"layer-{next(self._layer_numbers)}"
         with failing_at(self._layout.directory):
-            self._layer = self._staging.open(self._layer_name())
-        return BlobSink(
-            self._layer, size_bytes, place=self._layout.directory, finished=self._finish_layer
-        )
+            file = self._staging.open(name)
+        self._layers.append(file)
 
-    def _layer_name(self) -> str:
-        return f"layer-{self._layers_begun}"
+        def finish(layer: PackedLayer) -> None:
+            file.close()
+            self._staged[layer.descriptor.digest] = name
 
-    def _finish_layer(self, layer: PackedLayer) -> None:
-        if self._layer is not None:
-            self._layer.close()
-        self._staged[layer.descriptor.digest] = self._layer_name()
+        return BlobSink(file, size_bytes, place=self._layout.directory, finished=finish)
 
     def commit(self, image: Image) -> str:
         """Write config, manifest and index, return the digest reference.
@@ -180,8 +182,8 @@ class OciLayoutWriter(Delivery):
 
     def close(self) -> None:
         """Remove what was not committed."""
-        if self._layer is not None:
-            self._layer.close()
+        for file in self._layers:
+            file.close()
         self._staging.remove()
         remove_directories(self._made)
 

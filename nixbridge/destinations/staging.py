@@ -236,6 +236,11 @@ class FileOutput(Output):
 class Delivery(ABC):
     """What all writers do at the end of their `with`: remove what was not committed."""
 
+    @property
+    def takes_layers_side_by_side(self) -> bool:
+        """No: in most files one thing stands behind the other."""
+        return False
+
     def __enter__(self) -> Self:
         return self
 

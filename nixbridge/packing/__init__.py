@@ -7,10 +7,11 @@ from nixbridge.packing.contents_check import ContentsCheck
 from nixbridge.packing.header import END_OF_ARCHIVE, Owner, file_header, padding
 from nixbridge.packing.layer_cache import LayerCache, LayerCacheInfo, layer_cache_path
 from nixbridge.packing.layer_recipe import LayerKey, LayerRecipe, is_made_by_recipe
-from nixbridge.packing.pack import pack_layer, pack_tree, packed_layer, write_blob
+from nixbridge.packing.pack import blob_of, pack_layer, pack_tree, packed_layer, write_blob
 from nixbridge.packing.packed_layer import LayerBytes, PackedLayer, Sink
 from nixbridge.packing.tar import write_tar
 from nixbridge.packing.tree import LayerTree, layer_tree
+from nixbridge.packing.workers import TarSource, Walked, default_workers, pack_many
 
 __all__ = [
     "END_OF_ARCHIVE",
@@ -25,11 +26,16 @@ __all__ = [
     "Owner",
     "PackedLayer",
     "Sink",
+    "TarSource",
+    "Walked",
+    "blob_of",
+    "default_workers",
     "file_header",
     "is_made_by_recipe",
     "layer_cache_path",
     "layer_tree",
     "pack_layer",
+    "pack_many",
     "pack_tree",
     "packed_layer",
     "padding",

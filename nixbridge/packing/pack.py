@@ -17,8 +17,9 @@ from nixbridge.oci import MEDIA_TYPE_LAYER_TAR, BlobDigest, Descriptor
 from nixbridge.packing.compression import CompressingSink, Compression
 from nixbridge.packing.layer_recipe import LayerKey
 from nixbridge.packing.packed_layer import LayerBytes, PackedLayer, Sink
-from nixbridge.packing.tar import Observer, write_tar
+from nixbridge.packing.tar import Observer
 from nixbridge.packing.tree import LayerTree, layer_tree
+from nixbridge.packing.workers import OwnTar, TarSource, Walked
 
 # Annotations of a layer's descriptor: what its bytes are a function of (a digest), and what they
 # were compressed by, in words.
@@ -76,9 +77,17 @@ def write_blob(
 
     Raises `PackError`, as `write_tar` does.
     """
-    size_bytes = tree.tar_size_bytes
+    return blob_of(OwnTar(Walked(tree=tree, observer=observer)), sink, compression=compression)
+
+
+def blob_of(source: TarSource, sink: Sink, *, compression: Compression | None) -> LayerBytes:
+    """Write the blob of a tar to `sink`, a little at a time.
+
+    Raises `PackError`, `IntegrityError`, as `TarSource.write_to` does.
+    """
+    size_bytes = source.tar_size_bytes
     if compression is None:
-        diff_id = write_tar(tree, sink, observer=observer)
+        diff_id = source.write_to(sink)
         return LayerBytes(
             diff_id=diff_id,
             tar_size_bytes=size_bytes,
@@ -87,7 +96,7 @@ def write_blob(
         )
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="compress") as thread:
         compressing = CompressingSink(compression, sink, thread)
-        diff_id = write_tar(tree, compressing, observer=observer)
+        diff_id = source.write_to(compressing)
         blob_digest, blob_size_bytes = compressing.finish()
     return LayerBytes(
         diff_id=diff_id,

@@ -100,7 +100,7 @@ def pack_many(
     """
     workers = min(workers, len(walks))
     if workers <= 1:
-        return [consume(number, _OwnTar(walk())) for number, walk in enumerate(walks)]
+        return [consume(number, OwnTar(walk())) for number, walk in enumerate(walks)]
     with _started(walks, workers) as crew:
         return (_one_after_the_other if in_order else _side_by_side)(crew, len(walks), consume)
 
@@ -149,7 +149,7 @@ def _side_by_side(
     return [results[number] for number in range(count)]
 
 
-class _OwnTar:
+class OwnTar:
     """A tar that is made in this process."""
 
     def __init__(self, walked: Walked) -> None:
@@ -158,6 +158,10 @@ class _OwnTar:
         self.follows_recipe = walked.follows_recipe
 
     def write_to(self, sink: Sink) -> DiffId:
+        """Write it, once; return its digest.
+
+        Raises `PackError`, `IntegrityError`.
+        """
         return write_tar(self._walked.tree, sink, observer=self._walked.observer)
 
 
