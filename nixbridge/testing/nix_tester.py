@@ -7,7 +7,6 @@ changed; only packing an image twice is saved.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from nixbridge import pipeline
 from nixbridge.closure import ClosureGraph, StorePath
 from nixbridge.console import Console
 from nixbridge.containers.container import remove_tree
-from nixbridge.description import description_document
+from nixbridge.delivery import Described
 from nixbridge.destinations.oci_layout import OciLayout
 from nixbridge.evaluator import Nix, NixVersion, SubprocessRunner, find_nix
 from nixbridge.share import nix_directory
@@ -49,7 +48,7 @@ class NixTester:
         self._folder = folder
         self._environment = environment
         self._no_container = no_container
-        self._images: dict[str, BuiltImage] = {}
+        self._images: list[tuple[Described, BuiltImage]] = []
         self._calls = 0
 
     @classmethod
@@ -157,19 +156,21 @@ class NixTester:
         arguments = NixArguments(expressions=arg, strings=argstr)
         console = Console(verbosity=-1)  # pytest shows its warnings with a test that fails
         with pipeline.describe(parsed, self._nix, arguments, console) as described:
-            key = json.dumps(description_document(described.description))
-            if key not in self._images:
-                layout = OciLayout(directory=self._next_folder() / "image", name="image")
-                pipeline.deliver(described, pipeline.plan(described), [layout], console)
-                self._images[key] = BuiltImage(layout, no_container=self._no_container)
-        return self._images[key]
+            for known, image in self._images:
+                if known == described:
+                    return image
+            layout = OciLayout(directory=self._next_folder() / "image", name="image")
+            pipeline.deliver(described, pipeline.plan(described), [layout], console)
+        image = BuiltImage(layout, no_container=self._no_container)
+        self._images.append((described, image))
+        return image
 
     def __repr__(self) -> str:
         return f"<{self.version}>"
 
     def close(self) -> None:
         """Remove the images and all else that was written."""
-        for image in self._images.values():
+        for _, image in self._images:
             image.close()
         remove_tree(self._folder)
 
