@@ -49,6 +49,8 @@ let
         outputHash = digits digest;
       }
       ''
+        # For what skopeo remembers of blobs.
+        export HOME=$TMPDIR
         authentication=
         if [ -f /etc/skopeo/auth.json ]; then
           authentication="--authfile /etc/skopeo/auth.json"

@@ -33,6 +33,8 @@ pkgs.runCommand name
     outputHash = sha256;
   }
   ''
+    # For what skopeo remembers of blobs.
+    export HOME=$TMPDIR
     authentication=
     if [ -f /etc/skopeo/auth.json ]; then
       authentication="--authfile /etc/skopeo/auth.json"
