@@ -8,18 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from nixbridge import cli
 from nixbridge.containers import Bubblewrap, Container, Podman
 from nixbridge.destinations.oci_layout import OciLayout
+from nixbridge.testing import BuiltImage
 
 pytestmark = [pytest.mark.nix, pytest.mark.tools]
 
 
 @pytest.fixture(scope="module")
-def layout(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> OciLayout:
-    directory = tmp_path_factory.mktemp("boot") / "image"
-    assert cli.main(["copy", str(repository), f"oci:{directory}:test", "-q"]) == 0
-    return OciLayout(directory=directory, name="test")
+def layout(nix_image: Callable[..., BuiltImage], repository: Path) -> OciLayout:
+    return nix_image(repository).layout
 
 
 @pytest.fixture(scope="module", params=["podman", "bwrap"])

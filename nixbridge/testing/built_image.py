@@ -95,18 +95,18 @@ class BuiltImage:
     def __init__(
         self, layout: OciLayout, *, no_container: Callable[[str], NoReturn] | None = None
     ) -> None:
-        self._layout = layout
+        self.layout = layout
         self._no_container = no_container
         self._container: Container | None = None
 
     @property
     def reference(self) -> str:
         """Where the image lies, as skopeo and podman spell it: `oci:DIR:NAME`."""
-        return f"oci:{self._layout.directory}:{self._layout.name}"
+        return f"oci:{self.layout.directory}:{self.layout.name}"
 
     @cached_property
     def _stored(self) -> StoredImage:
-        return self._layout.inspect()
+        return self.layout.inspect()
 
     @property
     def digest(self) -> BlobDigest | None:
@@ -128,7 +128,7 @@ class BuiltImage:
                 reason=layer.comment,
                 files=files,
             )
-            for layer, files in zip(self._stored.layers, read_layers(self._layout), strict=True)
+            for layer, files in zip(self._stored.layers, read_layers(self.layout), strict=True)
         )
 
     @cached_property
@@ -171,7 +171,7 @@ class BuiltImage:
         """
         if self._container is None:
             try:
-                self._container, _ = open_container(self._layout)
+                self._container, _ = open_container(self.layout)
             except DestinationError as error:
                 if self._no_container is not None:
                     self._no_container(error.message)

@@ -122,6 +122,30 @@ def test_a_private_store_leaves_nothing(
     assert not [path for path in changed if "nix" in path.name and "pytest_nix" not in path.name]
 
 
+@pytest.mark.parametrize("has_unshare", [True, False])
+def test_without_namespaces_the_private_store_is_skipped(
+    pytester: pytest.Pytester,
+    nix: NixTester,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    has_unshare: bool,
+) -> None:
+    monkeypatch.delenv("NIXBRIDGE_REQUIRE_TOOLS", raising=False)
+    directory = alone(nix.nix.program, pytester.path)
+    if has_unshare:
+        (directory / "unshare").write_text("#!/bin/sh\necho 'unshare: not permitted' >&2; exit 1\n")
+        (directory / "unshare").chmod(0o755)
+        reason = "no user namespaces can be made here (`unshare: not permitted`)"
+    else:
+        reason = "there is no `unshare`, so this is no Linux that can make user namespaces"
+    monkeypatch.setenv("PATH", str(directory))
+    pytester.makepyfile("def test_it(nix_store): pass")
+    result = pytester.runpytest("-rs")
+    result.assert_outcomes(skipped=1)
+    (line,) = [line for line in result.outlines if line.startswith("SKIPPED")]
+    assert line.endswith(f": nothing can be built in a private Nix store: {reason}")
+
+
 @pytest.mark.usefixtures("needs_namespaces")
 def test_a_project_can_have_all_in_the_private_store(
     pytester: pytest.Pytester, bash: Path, tmp_path: Path
