@@ -31,12 +31,12 @@ let
 
   copy = "${lib.getExe nixbridge} copy --no-nix ${image}";
 
-  # An engine takes an archive from its standard input.
+  # An engine takes an archive from its standard input. These programs stop at the first failure, also
+  # within a pipe, whatever the engine has said about half an archive.
   load = engine: ''
     ${copy} - "$@" | ${engine} load
   '';
 
-  # A load that fails must fail the program, whatever the engine has said about half an archive.
   reference = lib.escapeShellArg "${imageName}:${imageTag}";
 in
 rec {
@@ -87,7 +87,7 @@ rec {
       ''
         set -o pipefail
         mkdir -p $out/nix-support
-        ${copy} docker-archive:-: | gzip -n > $out/image.tar.gz
+        ${copy} --no-cache docker-archive:-: | gzip -n > $out/image.tar.gz
         echo "file binary-dist $out/image.tar.gz" > $out/nix-support/hydra-build-products
       '';
 }

@@ -1,0 +1,293 @@
+"""The flake of a clean checkout, as its users run it, by two versions of Nix, without a network."""
+
+from __future__ import annotations
+
+import grp
+import gzip
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flake.flake_checkout import REPOSITORY, Flake, make_checkout, make_repository
+from image_files import Layout
+from nixbridge import __version__
+
+pytestmark = pytest.mark.nix
+
+# An engine that tells what it is called with, and what it is given.
+ENGINE = """#!/bin/sh
+echo "$0" "$@" >> "$RECORD"
+test "$1" != load || /bin/cat > "$RECORD.tar"
+"""
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkout(tmp_path_factory.mktemp("flake") / "checkout")
+
+
+@pytest.fixture(scope="module")
+def nix_2_26(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    link = tmp_path_factory.mktemp("nix") / "nix"
+    argv = ["nix-build", str(REPOSITORY / "nix/debpkgs"), "-A", "nix", "--out-link", str(link)]
+    subprocess.run(argv, check=True, capture_output=True)
+    return link / "bin"
+
+
+@pytest.fixture(scope="module", params=["machine", "2.26"])
+def flake(request: pytest.FixtureRequest, checkout: Path, nix_2_26: Path) -> Flake:
+    programs = nix_2_26 if request.param == "2.26" else None
+    return Flake(checkout, {"nixpkgs": f"path:{checkout}/nix/debpkgs"}, programs)
+
+
+@pytest.fixture(scope="module")
+def project(flake: Flake, tmp_path_factory: pytest.TempPathFactory) -> Flake:
+    """What `nix flake init -t` makes, with this checkout as its nixbridge."""
+    directory = tmp_path_factory.mktemp("project") / "hello"
+    directory.mkdir()
+    nixbridge = f"git+file://{flake.directory}"
+    subprocess.run(
+        ["nix", "flake", "init", "--template", nixbridge],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+        env=flake.environment,
+    )
+    make_repository(directory)
+    return Flake(directory, {"nixbridge": nixbridge, **flake.inputs}, flake.programs)
+
+
+@pytest.fixture(scope="module")
+def runner(project: Flake) -> Path:
+    """The program of `nix run .#image`."""
+    return project.build("image.run", project.directory.parent / "run") / "bin/run-image"
+
+
+def digest_of(reference: str) -> str:
+    return reference.rpartition("@")[2]
+
+
+def test_everything_evaluates(flake: Flake) -> None:
+    flake.output("flake", "check", "--no-build")
+    shown = json.loads(flake.output("flake", "show", "--json"))
+    # The embedded set has no formatter for Nix, and Nix 2.26 does not show an empty output.
+    assert set(shown) - {"formatter"} == {
+        *("apps", "checks", "devShells", "lib", "overlays", "packages", "templates")
+    }
+    system = "x86_64-linux"
+    assert set(shown["packages"][system]) == {"default", "dockerImage"}
+    # The embedded set has not what pynixify needs.
+    assert set(shown["apps"][system]) == {"default", "dockerImage"}
+
+
+def test_what_nixpkgs_itself_is_asked_for(flake: Flake) -> None:
+    """The lock names it; here it cannot be fetched, but it is what would be."""
+    metadata = json.loads(
+        Flake(flake.directory, {}, flake.programs).output("flake", "metadata", "--json")
+    )
+    nodes = metadata["locks"]["nodes"]
+    assert nodes["nixpkgs"]["locked"]["rev"] == "8fd9daa3db09ced9700431c5b7ad0e8ba199b575"
+    assert nodes["nixpkgs"]["original"]["ref"] == "nixos-25.11"
+    assert nodes["pynixify"]["flake"] is False
+    assert nodes["pynixify"]["locked"]["rev"] == "bdf8d71228e7332a4c6a61a75eb3838f7b9d4fbb"
+    assert set(nodes) == {"nixpkgs", "pynixify", "root"}
+
+
+def test_the_developer_shell(flake: Flake) -> None:
+    said = flake.output("develop", "--command", "nixbridge", "--version")
+    assert said == f"nixbridge {__version__}"
+    where = "import nixbridge, pytest; print(nixbridge.__file__)"
+    file = flake.output("develop", "--command", "python3", "-c", where)
+    assert Path(file) == flake.directory / "nixbridge/__init__.py"
+
+
+def test_the_image_is_that_of_make_image(flake: Flake, tmp_path: Path) -> None:
+    ours = flake.output("run", ".#dockerImage", "--", f"oci:{tmp_path}/a:x")
+    copied = flake.output("run", ".#dockerImage.copyTo", "--", f"oci:{tmp_path}/c:x")
+    made = subprocess.run(
+        [sys.executable, "-m", "nixbridge", "copy", "nix/docker.nix", f"oci:{tmp_path}/b:x"],
+        cwd=flake.directory,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(flake.directory)},
+    )
+    assert digest_of(ours) == digest_of(copied) == digest_of(made.stdout.strip())
+    layers = [Layout(tmp_path / name, "x").manifest["layers"] for name in "abc"]
+    assert layers[0] == layers[1] == layers[2]
+    assert len(layers[0]) > 50
+
+
+def test_docker_nix_is_what_the_spec_renders_to(repository: Path) -> None:
+    argv = [sys.executable, "-m", "nixbridge", "render", "--check", "--output", "nix/docker.nix"]
+    result = subprocess.run(argv, cwd=repository, check=False, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_template_is_a_project_that_works(project: Flake, tmp_path: Path) -> None:
+    reference = project.output("run", ".#image", "--", f"oci:{tmp_path}/out:x")
+    image = Layout(tmp_path / "out", "x")
+    assert image.config["config"]["Entrypoint"] == ["hello"]
+    described = project.build("image", tmp_path / "description")
+    assert json.loads(described.read_text())["name"] == "hello"
+    assert reference.startswith(f"oci:{tmp_path}/out:x@sha256:")
+
+
+def test_without_a_destination_into_a_pipe(runner: Path) -> None:
+    result = subprocess.run([runner], check=True, capture_output=True)
+    with tarfile.open(fileobj=io.BytesIO(result.stdout)) as archive:
+        member = archive.extractfile("manifest.json")
+        assert member is not None
+        (manifest,) = json.load(member)
+    assert manifest["RepoTags"] == ["hello:latest"]
+
+
+@pytest.fixture
+def engines(tmp_path: Path) -> Path:
+    """The directory of all programs that are to be found: first none."""
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    return directory
+
+
+def add_engine(engines: Path, name: str, script: str = ENGINE) -> None:
+    program = engines / name
+    program.write_text(script)
+    program.chmod(0o755)
+
+
+def run_on_a_terminal(runner: Path, engines: Path) -> subprocess.CompletedProcess[str]:
+    ours, terminal = pty.openpty()
+    try:
+        return subprocess.run(
+            [runner],
+            check=False,
+            stdout=terminal,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={"PATH": str(engines), "RECORD": str(engines.parent / "record")},
+        )
+    finally:
+        os.close(terminal)
+        os.close(ours)
+
+
+def calls(engines: Path) -> list[str]:
+    return (engines.parent / "record").read_text().replace(f"{engines}/", "").splitlines()
+
+
+def test_on_a_terminal_into_the_engine_that_is_there(runner: Path, engines: Path) -> None:
+    add_engine(engines, "docker")
+    add_engine(engines, "podman")
+    result = run_on_a_terminal(runner, engines)
+    assert result.returncode == 0, result.stderr
+    assert calls(engines) == ["docker version", "docker load"]
+    with tarfile.open(engines.parent / "record.tar") as archive:
+        assert archive.getnames()[-1] == "manifest.json"
+
+
+def test_an_engine_that_does_not_answer_is_none(runner: Path, engines: Path) -> None:
+    add_engine(engines, "docker", "#!/bin/sh\nexit 1\n")
+    add_engine(engines, "podman")
+    assert run_on_a_terminal(runner, engines).returncode == 0
+    assert calls(engines) == ["podman version", "podman load"]
+
+
+def test_an_engine_that_fails_is_told_of(runner: Path, engines: Path) -> None:
+    add_engine(engines, "docker", '#!/bin/sh\ntest "$1" != load || exit 42\n')
+    assert run_on_a_terminal(runner, engines).returncode != 0
+
+
+def test_without_an_engine_it_says_what_to_type(runner: Path, engines: Path) -> None:
+    result = run_on_a_terminal(runner, engines)
+    assert result.returncode == 2
+    assert result.stderr == (
+        "error: no container engine answers here: neither docker nor podman\n"
+        "  hint: say where the image shall go: add `-- oci:DIR` or `-- docker-archive:FILE`,\n"
+        "        or send it to a program: `nix run … | podman load`\n"
+    )
+
+
+def test_copy_to_each_engine(project: Flake, engines: Path) -> None:
+    for name, attribute in (("docker", "copyToDockerDaemon"), ("podman", "copyToPodman")):
+        program = next(
+            (project.build(f"image.{attribute}", engines.parent / name) / "bin").iterdir()
+        )
+        add_engine(engines, name)
+        environment = {"PATH": str(engines), "RECORD": str(engines.parent / "record")}
+        subprocess.run([program], check=True, capture_output=True, env=environment)
+        (engines / name).unlink()
+    assert calls(engines) == ["docker load", "podman load"]
+
+
+@pytest.mark.tools
+def test_podman_loads_it(
+    project: Flake, tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    podman = require_tool("podman")
+    storage = tmp_path / "storage.conf"
+    storage.write_text(
+        f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/root"\nrunroot = "{tmp_path}/run"\n'
+    )
+    environment = {**project.environment, "CONTAINERS_STORAGE_CONF": str(storage)}
+    program = project.build("image.copyToPodman", tmp_path / "program") / "bin/copy-to-podman"
+    subprocess.run([program], check=True, capture_output=True, env=environment)
+    listed = subprocess.run(
+        [podman, "images", "--format", "{{.Repository}}:{{.Tag}}"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert listed.stdout == "localhost/hello:latest\n"
+
+
+def test_the_tarball(project: Flake, tmp_path: Path) -> None:
+    tarball = project.build("image.tarball", tmp_path / "tarball")
+    product = (tarball / "nix-support/hydra-build-products").read_text()
+    assert product == f"file binary-dist {tarball}/image.tar.gz\n"
+    data = (tarball / "image.tar.gz").read_bytes()
+    # https://www.rfc-editor.org/rfc/rfc1952#section-2.3: no flags (so no name), no time
+    assert data[:8] == b"\x1f\x8b\x08\x00" + bytes(4)
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(data))) as archive:
+        member = archive.extractfile("manifest.json")
+        assert member is not None
+        (manifest,) = json.load(member)
+    # Whoever publishes it names it.
+    assert manifest["RepoTags"] is None
+
+
+def test_the_tarball_is_the_same_without_a_sandbox(project: Flake) -> None:
+    project.output("build", ".#image.tarball", "--no-link")
+    options = ("--rebuild", "--option", "sandbox", "false")
+    project.output("build", ".#image.tarball", "--no-link", options=options)
+
+
+@pytest.mark.usefixtures("needs_namespaces")
+def test_the_tarball_is_the_same_in_a_sandbox_and_by_another_user(project: Flake) -> None:
+    if os.geteuid() != 0 or not any(group.gr_name == "nixbld" for group in grp.getgrall()):
+        pytest.skip("only root can build as another user, and only if there are build users")
+    project.output("build", ".#image.tarball", "--no-link")
+    settings = (("sandbox", "true"), ("sandbox-fallback", "false"), ("build-users-group", "nixbld"))
+    options = [word for name, value in settings for word in ("--option", name, value)]
+    project.output("build", ".#image.tarball", "--no-link", options=("--rebuild", *options))
+
+
+def test_the_package_passes_its_checks(checkout: Path, nix_2_26: Path) -> None:
+    """The tests that need no Nix, in Nix's sandbox, by the Python and the libraries of trixie."""
+    flake = Flake(checkout, {"nixpkgs": f"path:{checkout}/nix/debpkgs"}, nix_2_26)
+    flake.output("flake", "check")
+    program = flake.output("build", ".#default", "--no-link", "--print-out-paths")
+    closure = flake.output("path-info", "--recursive", program).splitlines()
+    names = {path[44:].rpartition("-")[0] for path in closure}
+    assert {"nixbridge", "glibc", "python3-jinja2"} <= names
+    # What only its build and its tests need, and what makes typer prettier.
+    assert not names & {"python3-pytest", "python3-hatchling", "python3-rich", "nixbridge-build"}
