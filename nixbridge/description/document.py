@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from nixbridge.description.description import (
@@ -22,7 +23,7 @@ def description_document(description: ImageDescription) -> dict[str, Any]:
         "architecture": description.platform.architecture,
         "os": description.platform.os,
         "created": description.created,
-        "config": dict(description.config),
+        "config": _plain(description.config),
         "annotations": dict(description.annotations),
         "layers": [_layer(layer) for layer in description.layers],
         "fromImage": None if description.from_image is None else str(description.from_image),
@@ -37,6 +38,15 @@ def description_document(description: ImageDescription) -> dict[str, Any]:
             for info in description.closure
         ],
     }
+
+
+def _plain(value: object) -> object:
+    """Return a value of the config as what `json` writes: no views of mappings."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
 
 
 def _layer(layer: LayerDescription) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from nixbridge.description import (
     NixDatabaseRequest,
     Perm,
     describe_closure,
+    description_document,
     is_description,
     parse_description,
     read_description,
@@ -210,6 +211,12 @@ def test_reads_every_field() -> None:
 def test_the_config_is_kept_whole() -> None:
     config = read(GOOD).config
     assert json.loads(json.dumps(config, default=dict)) == GOOD["config"]
+
+
+def test_what_was_read_can_be_written_and_read() -> None:
+    written = json.dumps(description_document(read(GOOD)))
+    assert json.loads(written)["config"] == GOOD["config"]
+    assert read(json.loads(written)) == read(GOOD)
 
 
 def test_the_order_of_keys_does_not_matter() -> None:
