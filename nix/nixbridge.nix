@@ -74,6 +74,8 @@ let
         python.jsonschema
         python.pytest
         python.pytest-timeout
+        # What it writes judges ours, as gzip does, which every build has.
+        pkgs.zstd
       ];
       # Of the tests that need no Nix and no other program, left out are:
       # - those of the embedded package set, which is not built here;
