@@ -12,7 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from nixbridge.description.config_keys import CONFIG_KEYS
-from nixside.nix_functions import NIX, TINY, evaluate, evaluate_all, evaluation_error
+from nixbridge.errors import InputError
+from nixbridge.oci import ImageReference
+from nixside.nix_functions import (
+    NIX,
+    PRELUDE,
+    TINY,
+    NixProgram,
+    evaluate,
+    evaluate_all,
+    evaluation_error,
+)
 
 pytestmark = pytest.mark.nix
 
@@ -123,6 +133,24 @@ def test_the_parameters_are_those_of_nix2container() -> None:
         "ignore",
         "reproducible",
         "metadata",
+    }
+    assert set(known["pullImage"]) == {
+        "imageName",
+        "imageDigest",
+        "sha256",
+        "os",
+        "arch",
+        "tlsVerify",
+        "name",
+    }
+    assert set(known["pullImageFromManifest"]) == {
+        "imageName",
+        "imageManifest",
+        "imageTag",
+        "os",
+        "arch",
+        "tlsVerify",
+        "registryUrl",
     }
     ours |= {"annotations"}
     assert set(known["buildImage"]) == common | ours | {
@@ -432,5 +460,33 @@ def test_what_is_wrong_is_named(expression: str, message: str) -> None:
 
 
 def test_the_old_name_of_copy_to_root_still_works() -> None:
-    layers = evaluate('(describe { name = "a"; contents = [ (package "x") ]; }).layers')
+    expression = '(describe { name = "a"; contents = [ (package "x") ]; }).layers'
+    layers = evaluate(expression)
     assert layers[0]["copyToRoot"][0].endswith("-x")
+    argv = ["--eval", "--strict", "--readonly-mode", "--expr", PRELUDE + expression]
+    words = NixProgram().run("nix-instantiate", *argv).stderr
+    assert "buildImage: `contents` is deprecated, say `copyToRoot`" in words
+
+
+def test_names_are_those_that_a_reference_may_have() -> None:
+    words = ("a", "b-c", "-", "a--b", "a_b", "a___b", "a.b", "a..b", "localhost", "x.y", "[::1]")
+    names = [*words, *("x:1", "a@b", "", "a b", "a/", "/a", "a" * 256, "a" * 255)]
+    names += [f"{left}/{right}" for left in (*words, "x.y:80", "x:", "é") for right in words]
+    check = f"(import {NIX}/image-name.nix).checkName"
+    accepted = evaluate_all(
+        [f"(builtins.tryEval ({check} {in_nix(name)})).success" for name in names]
+    )
+    assert dict(zip(names, accepted, strict=True)) == {name: is_name(name) for name in names}
+
+
+def in_nix(text: str) -> str:
+    # JSON's escapes of other characters are not Nix's.
+    return json.dumps(text, ensure_ascii=False)
+
+
+def is_name(text: str) -> bool:
+    try:
+        reference = ImageReference.parse(text)
+    except InputError:
+        return False
+    return reference.name == text
