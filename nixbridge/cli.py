@@ -78,6 +78,11 @@ _ARG: Final[Any] = typer.Option(
 _ARGSTR: Final[Any] = typer.Option(
     [], "--argstr", metavar="NAME TEXT", help="Call the Nix file's function with a string."
 )
+_N2C_EXACT: Final[Any] = typer.Option(
+    False,
+    "--n2c-exact",
+    help="Make what nix2container makes, also where nixbridge does better (docs/nix2container.md).",
+)
 _JSON: Final[Any] = typer.Option(
     False, "--json", help="Print one JSON document; an error is one JSON line on stderr."
 )
@@ -107,14 +112,17 @@ class Run:
         arguments: NixArguments,
         *,
         without_nix: bool = False,
+        is_n2c_exact: bool = False,
     ) -> Iterator[Described]:
         """Evaluate and build `source`; what it names is kept from garbage collection within."""
         parsed = parse_source(source, attribute=attribute)
         if without_nix:
-            yield pipeline.describe_without_nix(parsed, self.console)
+            yield pipeline.describe_without_nix(parsed, self.console, is_n2c_exact=is_n2c_exact)
             return
         nix = pipeline.open_nix(self.nix_arguments, self.console)
-        with pipeline.describe(parsed, nix, arguments, self.console) as described:
+        with pipeline.describe(
+            parsed, nix, arguments, self.console, is_n2c_exact=is_n2c_exact
+        ) as described:
             yield described
 
 
@@ -211,13 +219,16 @@ def plan(
     attribute: Optional[str] = _ATTRIBUTE,
     arg: list[str] = _ARG,
     argstr: list[str] = _ARGSTR,
+    n2c_exact: bool = _N2C_EXACT,
     is_json: bool = _JSON,
     verbose: int = _VERBOSE,
     quiet: int = _QUIET,
 ) -> None:
     """Show which store path goes into which layer, and why."""
     console = context.obj.configure(verbose, quiet)
-    with context.obj.described(source, attribute, _arguments(arg, argstr)) as described:
+    with context.obj.described(
+        source, attribute, _arguments(arg, argstr), is_n2c_exact=n2c_exact
+    ) as described:
         layer_plan = pipeline.plan(described)
         if is_json:
             console.document(plan_document(layer_plan))
@@ -262,6 +273,7 @@ def copy(
         metavar="NUMBER",
         help="Pack so many layers at the same time; else as many as there are processors.",
     ),
+    n2c_exact: bool = _N2C_EXACT,
     is_json: bool = _JSON,
     verbose: int = _VERBOSE,
     quiet: int = _QUIET,
@@ -280,7 +292,11 @@ def copy(
     )
     check_destinations(dict(zip(destinations, parsed, strict=True)), options.compression)
     with context.obj.described(
-        source, attribute, _arguments(arg, argstr), without_nix=no_nix
+        source,
+        attribute,
+        _arguments(arg, argstr),
+        without_nix=no_nix,
+        is_n2c_exact=n2c_exact,
     ) as described:
         delivery = pipeline.deliver(described, pipeline.plan(described), parsed, console, options)
     console.say(image_table(delivery.image), at=1)

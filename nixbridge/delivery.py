@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
-from types import MappingProxyType
 from typing import Protocol
 
 from nixbridge.closure import StorePath, StoreRoot
@@ -116,6 +115,8 @@ def deliver_image(
     """
     description, base = described.description, described.base
     layers = _layers(layer_plan, described.store, options.compression)
+    if description.is_n2c_exact:
+        layers = [replace(layer, history=layer.own_history) for layer in layers]
     with contextlib.ExitStack() as stack:
         name = f"{description.name}:{description.tag}"
         writers = [stack.enter_context(each.open(default_reference=name)) for each in destinations]
@@ -164,7 +165,9 @@ class _Layer:
     planned: PlannedLayer | None
     paths: tuple[StorePath, ...] = ()
     reason: str
-    history: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    history: Mapping[str, str]
+    # What of it the user said.
+    own_history: Mapping[str, str]
 
 
 def _layers(
@@ -177,7 +180,7 @@ def _layers(
             planned.info
             for layer in layer_plan.layers
             for planned in layer.paths
-            if not planned.copy_to_root
+            if not planned.copy_to_root or request.is_n2c_exact
         ]
         recipe = LayerRecipe.of_nix_database(in_store, request, compression)
         layers.append(
@@ -188,6 +191,7 @@ def _layers(
                 planned=None,
                 reason=NIX_DATABASE_REASON,
                 history={"created_by": "nixbridge", "comment": NIX_DATABASE_REASON},
+                own_history={},
             )
         )
     return layers
@@ -207,6 +211,7 @@ def _planned_layer(
         reason=layer.reason,
         # Whoever looks at the image reads why; a comment of the user's own says it better.
         history={"comment": layer.reason, **layer.history},
+        own_history=layer.history,
     )
 
 

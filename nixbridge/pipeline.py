@@ -99,9 +99,16 @@ def render_spec(path: Path) -> str:
 
 @contextlib.contextmanager
 def describe(
-    source: Source, nix: Nix, arguments: NixArguments, progress: Progress
+    source: Source,
+    nix: Nix,
+    arguments: NixArguments,
+    progress: Progress,
+    *,
+    is_n2c_exact: bool = False,
 ) -> Iterator[Described]:
     """Evaluate and build `source`; while the context lasts, nothing of it is garbage collected.
+
+    With `is_n2c_exact` it is described to become what nix2container makes of it.
 
     Raises `InputError`, `NixError`, `PlanError`, `IntegrityError`.
     """
@@ -116,11 +123,14 @@ def describe(
         else:
             description = _describe_paths(nix, built)
         progress.step("build", _title(source), time.monotonic() - started)
+        description = replace(description, is_n2c_exact=is_n2c_exact)
         description, base = _with_base(description, store)
         yield Described(description=description, store=store, base=base)
 
 
-def describe_without_nix(source: Source, progress: Progress) -> Described:
+def describe_without_nix(
+    source: Source, progress: Progress, *, is_n2c_exact: bool = False
+) -> Described:
     """Read an image description whose store paths are all there; nix is not asked, nor needed.
 
     So it is inside a Nix build, where there is no nix to ask, and the description is all there is.
@@ -147,6 +157,7 @@ def describe_without_nix(source: Source, progress: Progress) -> Described:
                 hint="without `--no-nix`, nix is asked for it",
             )
     progress.step("read", str(file), time.monotonic() - started)
+    description = replace(description, is_n2c_exact=is_n2c_exact)
     description, base = _with_base(description, store)
     return Described(description=description, store=store, base=base)
 
@@ -220,6 +231,8 @@ def _with_base(
         if not is_description(place):
             base = read_base_image(place, platform=description.platform, store=store)
             check_platform(base.platform, description.platform, place=base.place)
+            if description.is_n2c_exact:
+                return description, base
             config = inherit_config(base.config, description.config)
             return replace(description, config=config), base
         description = upon(read_description(place), description, place=str(place))

@@ -121,6 +121,35 @@ def test_the_same_on_any_machine(folder: Path, tmp_path: Path) -> None:
     assert [name for name in written[0] if written[0][name] != written[1][name]] == []
 
 
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_the_same_for_any_number_of_workers(folder: Path, compression: str) -> None:
+    arguments = ("--no-cache", "--compression", compression)
+    digests = {
+        copied(*("one.nix", destination, "--workers", workers, *arguments), cwd=folder).partition(
+            "@"
+        )[2]
+        for workers in ("1", "2", "7")
+        for destination in (f"oci:out{workers}", f"oci-archive:out{workers}.tar")
+    }
+    assert len(digests) == 1
+    for workers in ("1", "2", "7"):
+        assert len(ImageFiles(Layout(folder / f"out{workers}", None)).layers) == 3
+
+
+def test_what_nix2container_makes_of_it(folder: Path) -> None:
+    copied("one.nix", "oci:ours", cwd=folder)
+    copied("one.nix", "oci:theirs", "--n2c-exact", cwd=folder)
+    ours, theirs = (Layout(folder / name, None) for name in ("ours", "theirs"))
+    # The last layer is the Nix database, which has other modes.
+    ours_ids, theirs_ids = (layout.config["rootfs"]["diff_ids"] for layout in (ours, theirs))
+    assert theirs_ids[:-1] == ours_ids[:-1]
+    assert theirs_ids[-1] != ours_ids[-1]
+    assert theirs.config["history"] == [{"created_by": "nix2container"}] * 3
+    assert theirs.config["config"] == ours.config["config"]
+    assert "annotations" not in json.dumps(theirs.manifest)
+    assert "annotations" in json.dumps(ours.manifest)
+
+
 def test_attribute(folder: Path) -> None:
     assert copied("two.nix", "-A", "b", "docker-archive:b.tar", cwd=folder).startswith(
         "docker-archive:b.tar:b:test@"

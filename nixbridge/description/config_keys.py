@@ -72,6 +72,9 @@ CONFIG_KEYS: Final[Mapping[str, Reader]] = MappingProxyType(
     }
 )
 
+# The keys of the OCI specification, which are all that nix2container knows.
+OCI_CONFIG_KEYS: Final = tuple(CONFIG_KEYS)[: tuple(CONFIG_KEYS).index("ArgsEscaped") + 1]
+
 
 def read_config(fields: Fields) -> Mapping[str, Any]:
     """Return the config in the order of `CONFIG_KEYS`.

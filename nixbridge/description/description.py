@@ -55,10 +55,14 @@ class LayerDescription:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NixDatabaseRequest:
-    """Ask for a Nix database of the image's store paths, owned by `uid` and `gid`."""
+    """Ask for a Nix database of the image's store paths, owned by `uid` and `gid`.
+
+    With `is_n2c_exact` its files have the modes that nix2container gives them.
+    """
 
     uid: int = 0
     gid: int = 0
+    is_n2c_exact: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +71,8 @@ class ImageDescription:
 
     `config` has the keys of the OCI image configuration's `config` object, and Docker's
     `Healthcheck` and the like, spelled as there. `from_image` is the image that this one builds
-    upon: an image of any tool, or another image description.
+    upon: an image of any tool, or another image description. With `is_n2c_exact`, which is said on
+    the command line, it becomes what nix2container makes of it (docs/nix2container.md).
     """
 
     name: str
@@ -80,3 +85,4 @@ class ImageDescription:
     nix_database: NixDatabaseRequest | None
     closure: ClosureGraph
     from_image: StorePath | None = None
+    is_n2c_exact: bool = False

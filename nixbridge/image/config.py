@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from nixbridge.description import ImageDescription
-from nixbridge.description.config_keys import CONFIG_KEYS, HEALTH_CHECK_KEYS
+from nixbridge.description.config_keys import CONFIG_KEYS, HEALTH_CHECK_KEYS, OCI_CONFIG_KEYS
 from nixbridge.image.base_image import BaseImage
 from nixbridge.oci import json_bytes
 from nixbridge.packing import PackedLayer
@@ -26,6 +26,8 @@ def config_bytes(
     The first of them are those of `base`, whose history comes first.
     https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md
     """
+    if description.is_n2c_exact:
+        return _config_of_nix2container(description, layers, base)
     variant = {} if base is None or base.variant is None else {"variant": base.variant}
     history = [] if base is None else [dict(entry) for entry in base.history]
     own_layers = layers if base is None else layers[len(base.layers) :]
@@ -44,6 +46,33 @@ def config_bytes(
                 _in_order({"created": description.created, **layer.history}, _HISTORY_KEYS)
                 for layer in own_layers
             ],
+        }
+    )
+
+
+def _config_of_nix2container(
+    description: ImageDescription, layers: Sequence[PackedLayer], base: BaseImage | None
+) -> bytes:
+    """Return what nix2container writes: without what its structs have no field for, or is empty."""
+    own_config = {key: value for key in OCI_CONFIG_KEYS if (value := description.config.get(key))}
+    base_layers = 0 if base is None else len(base.layers)
+    history: list[dict[str, Any]] = [{} for _ in range(base_layers)]
+    for layer in layers[base_layers:]:
+        entry = {"created_by": "nix2container"} | dict(layer.history)
+        if entry["created_by"] == "nixbridge":  # which is what is said where nothing was
+            entry["created_by"] = "nix2container"
+        history.append(_in_order(entry, _HISTORY_KEYS))
+    root_fs: dict[str, Any] = {"type": "", "diff_ids": None}
+    if layers:
+        root_fs = {"type": "layers", "diff_ids": [str(layer.diff_id) for layer in layers]}
+    return json_bytes(
+        {
+            "created": description.created,
+            "architecture": description.platform.architecture,
+            "os": description.platform.os,
+            "config": _in_order(own_config, OCI_CONFIG_KEYS),
+            "rootfs": root_fs,
+            **({"history": history} if history else {}),
         }
     )
 

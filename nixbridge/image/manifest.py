@@ -6,6 +6,7 @@ The bytes are made here, once; every digest is of these bytes, and nobody serial
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from nixbridge.description import ImageDescription
@@ -38,9 +39,14 @@ def assemble(
         "schemaVersion": 2,
         "mediaType": MEDIA_TYPE_MANIFEST,
         "config": config_descriptor.to_json(),
-        "layers": [layer.descriptor.to_json() for layer in layers],
+        "layers": [
+            _without_annotations(layer.descriptor).to_json()
+            if description.is_n2c_exact
+            else layer.descriptor.to_json()
+            for layer in layers
+        ],
     }
-    if description.annotations:
+    if description.annotations and not description.is_n2c_exact:
         manifest["annotations"] = dict(sorted(description.annotations.items()))
     return Image(
         platform=description.platform,
@@ -49,3 +55,7 @@ def assemble(
         config=config_descriptor,
         layers=tuple(layers),
     )
+
+
+def _without_annotations(descriptor: Descriptor) -> Descriptor:
+    return replace(descriptor, annotations={})

@@ -103,16 +103,19 @@ def nix_database_tree(infos: Iterable[PathInfo], request: NixDatabaseRequest) ->
     owner = Owner(
         uid=request.uid,
         gid=request.gid,
-        # Whoever that is in the image, it is not who has the number here.
-        uname="" if request.uid else "root",
-        gname="" if request.gid else "root",
+        # Whoever that is in the image, it is not who has the number here (nix2container: root).
+        uname="root" if request.is_n2c_exact or not request.uid else "",
+        gname="root" if request.is_n2c_exact or not request.gid else "",
     )
     tree = LayerTree()
     for directory in _DIRECTORIES:
         tree.add_directory(directory, mode=0o755, owner=owner)
-    tree.add_file_bytes(_DATABASE, nix_database_bytes(in_order), mode=0o644, owner=owner)
+    # nix2container sets the mode of all that comes from the derivation that makes the database.
+    file_mode, link_mode = (0o755, 0o755) if request.is_n2c_exact else (0o644, 0o777)
+    tree.add_file_bytes(_DATABASE, nix_database_bytes(in_order), mode=file_mode, owner=owner)
     for info in in_order:
-        tree.add_symlink(f"{_GC_ROOTS}/{info.path.base_name}", str(info.path), owner=owner)
+        place = f"{_GC_ROOTS}/{info.path.base_name}"
+        tree.add_symlink(place, str(info.path), mode=link_mode, owner=owner)
     return tree
 
 

@@ -31,7 +31,7 @@ def plan_layers(
     placed: set[PlannedPath] = set()
     for layer in description.layers:
         closure = description.closure.closure_of((*layer.roots, *layer.copy_to_root))
-        wanted = _wanted_paths(layer, closure)
+        wanted = _wanted_paths(layer, closure, is_n2c_exact=description.is_n2c_exact)
         new = {
             path: kept
             for path, planned in wanted.items()
@@ -48,15 +48,18 @@ def plan_layers(
             reason = _reason(layer, group, paths, is_only=len(groups) == 1)
             layers.append(PlannedLayer(paths=paths, reason=reason, history=layer.history))
             placed.update(paths)
-    return LayerPlan(layers=tuple(layers), nix_database=description.nix_database)
+    database = description.nix_database
+    if database is not None:
+        database = replace(database, is_n2c_exact=description.is_n2c_exact)
+    return LayerPlan(layers=tuple(layers), nix_database=database)
 
 
 def _wanted_paths(
-    layer: LayerDescription, closure: ClosureGraph
+    layer: LayerDescription, closure: ClosureGraph, *, is_n2c_exact: bool
 ) -> dict[StorePath, tuple[PlannedPath, ...]]:
     """Return all that belongs into the layer: each path of its closure, in one or two ways."""
     for perm in layer.perms:
-        if perm.path not in closure:
+        if perm.path not in closure and not is_n2c_exact:
             # nix2container ignores such a perm. Files that keep another mode than the one asked
             # for are no detail (think of a secret), so we do not.
             raise PlanError(
@@ -83,6 +86,7 @@ def _wanted_paths(
         # store is open where another path refers to it. The perms are meant for the files at the
         # root: with them the path in the store would not be what Nix knows of it.
         is_needed = info.path in referred_to or info.path in layer.roots
+        is_needed = is_needed and not is_n2c_exact
         wanted[info.path] = (replace(plain, perms=()), at_root) if is_needed else (at_root,)
     return wanted
 

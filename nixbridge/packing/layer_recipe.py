@@ -60,6 +60,8 @@ class LayerRecipe:
             "uid": request.uid,
             "gid": request.gid,
         }
+        if request.is_n2c_exact:
+            document["isN2cExact"] = True
         return cls._of({"nixDatabase": document}, compression)
 
     @classmethod
@@ -93,7 +95,11 @@ class LayerRecipe:
         """Return what a Nix database is the function of; only where `layer` is None."""
         document = json.loads(self.text)["nixDatabase"]
         infos = tuple(_path_info(info) for info in document["infos"])
-        return infos, NixDatabaseRequest(uid=document["uid"], gid=document["gid"])
+        return infos, NixDatabaseRequest(
+            uid=document["uid"],
+            gid=document["gid"],
+            is_n2c_exact=document.get("isN2cExact", False),
+        )
 
 
 def is_made_by_recipe(tree: LayerTree, layer: PlannedLayer) -> bool:

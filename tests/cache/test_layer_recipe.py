@@ -59,7 +59,11 @@ def test_no_field_is_forgotten() -> None:
         "reason",
         "history",
     }
-    assert {field.name for field in dataclasses.fields(NixDatabaseRequest)} == {"uid", "gid"}
+    assert {field.name for field in dataclasses.fields(NixDatabaseRequest)} == {
+        "uid",
+        "gid",
+        "is_n2c_exact",
+    }
 
 
 @pytest.mark.parametrize("name", PERM_CHANGES)
@@ -126,6 +130,7 @@ def test_a_nix_database() -> None:
         database_key(INFO, request=request),
         database_key(INFO, OTHER_INFO, request=NixDatabaseRequest(uid=1)),
         database_key(INFO, OTHER_INFO, request=NixDatabaseRequest(gid=1)),
+        database_key(INFO, OTHER_INFO, request=NixDatabaseRequest(is_n2c_exact=True)),
         database_key(INFO, OTHER_INFO, request=request, compression=GZIP),
         *(
             database_key(dataclasses.replace(INFO, **changed), OTHER_INFO, request=request)
@@ -147,9 +152,11 @@ def test_a_recipe_can_be_read_back(compression: Compression | None) -> None:
     assert layer is not None
     assert LayerRecipe.of_layer(layer, compression) == recipe
     assert recipe.compression_identity == (compression.identity if compression else None)
-    database = LayerRecipe.of_nix_database([INFO], NixDatabaseRequest(uid=3), compression)
-    assert database.layer() is None
-    assert LayerRecipe.of_nix_database(*database.nix_database(), compression) == database
+    for is_n2c_exact in (False, True):
+        request = NixDatabaseRequest(uid=3, is_n2c_exact=is_n2c_exact)
+        database = LayerRecipe.of_nix_database([INFO], request, compression)
+        assert database.layer() is None
+        assert LayerRecipe.of_nix_database(*database.nix_database(), compression) == database
 
 
 def test_what_utf8_cannot_say_has_a_key() -> None:

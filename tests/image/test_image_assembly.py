@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -143,6 +144,36 @@ def test_manifest() -> None:
     assert list(manifest["annotations"]) == ["a", "b"]
     assert str(image.digest) == f"sha256:{hashlib.sha256(image.manifest_bytes).hexdigest()}"
     assert image.layers == tuple(LAYERS)
+
+
+def test_what_nix2container_makes_of_it() -> None:
+    # Which keys are left is what `nix2container image` at 20d3395 leaves of the same config.
+    config = {
+        "Env": ("A=1",),
+        "Cmd": ("sh",),
+        "Healthcheck": {"Test": ("NONE",)},
+        "Labels": {"b": "1", "a": "2"},
+        "Volumes": {"/x": {}},
+        "StopSignal": "SIGTERM",
+        "Shell": ("x",),
+        "ExposedPorts": {},
+        "User": "",
+        "Hostname": "h",
+    }
+    ours = replace(description(config, {"a": "1"}), is_n2c_exact=True)
+    annotated = replace(
+        LAYERS[1], descriptor=replace(LAYERS[1].descriptor, annotations={"key": "value"})
+    )
+    image = assemble(ours, [layer("1", created_by="nixbridge"), annotated, layer("3", author="me")])
+    assert image.config_bytes.decode() == (
+        '{"created":"1970-01-01T00:00:01Z","architecture":"arm64","os":"linux","config":{"Env":'
+        '["A=1"],"Cmd":["sh"],"Volumes":{"/x":{}},"Labels":{"a":"2","b":"1"},"StopSignal":'
+        '"SIGTERM"},"rootfs":{"type":"layers","diff_ids":['
+        f'"sha256:{"1" * 64}","sha256:{"2" * 64}","sha256:{"3" * 64}"]}},"history":['
+        '{"created_by":"nix2container"},{"created_by":"nix2container"},'
+        '{"created_by":"nix2container","author":"me"}]}'
+    )
+    assert b"annotations" not in image.manifest_bytes
 
 
 def test_an_image_of_nothing() -> None:

@@ -119,6 +119,15 @@ def test_layer() -> None:
     assert files == {"/nix/var/nix/db/db.sqlite": 0o644}
 
 
+def test_modes_of_nix2container() -> None:
+    request = NixDatabaseRequest(uid=1000, gid=30000, is_n2c_exact=True)
+    with open_tar(nix_database_tree(INFOS, request)) as tar:
+        facts = {one.name: (one.mode, one.uid, one.gid, one.uname, one.gname) for one in tar}
+    del facts[""]  # the root is nobody's
+    assert "/nix/var/nix/db/db.sqlite" in facts
+    assert set(facts.values()) == {(0o755, 1000, 30000, "root", "root")}
+
+
 def test_root_is_called_root() -> None:
     with open_tar(nix_database_tree([], NixDatabaseRequest())) as tar:
         owners = {(member.uid, member.gid, member.uname, member.gname) for member in tar}

@@ -6,13 +6,14 @@ import random
 from collections import Counter
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nixbridge.closure import ClosureGraph, NarHash, PathInfo, StorePath
-from nixbridge.description import ImageDescription, LayerDescription, Perm
+from nixbridge.description import ImageDescription, LayerDescription, NixDatabaseRequest, Perm
 from nixbridge.errors import InputError, PlanError
 from nixbridge.layering import (
     LayerPlan,
@@ -171,6 +172,19 @@ def test_perms_for_a_path_that_is_not_there_are_refused() -> None:
         f"perms are given for `{path_of('curl')}`, which is not in the closure of the layer"
     )
     assert caught.value.hint == "name a path of `deps` or `copyToRoot`, or of their closures"
+
+
+def test_plan_of_nix2container_has_its_faults() -> None:
+    def exact_plan(references: Mapping[str, str], layer: LayerDescription) -> LayerPlan:
+        description = description_of(references, layer)
+        database = NixDatabaseRequest(uid=7)
+        return plan_layers(replace(description, is_n2c_exact=True, nix_database=database))
+
+    perms = (Perm(path=path_of("curl"), regex=""), Perm(path=path_of("a"), regex="x"))
+    layer = layer_of("b", at_root="a", perms=perms)
+    plan = exact_plan({"a": "", "b": "a"}, layer)
+    assert [words(one) for one in plan.layers] == ["/a[x] b"]
+    assert plan.nix_database == NixDatabaseRequest(uid=7, is_n2c_exact=True)
 
 
 @pytest.mark.parametrize(
