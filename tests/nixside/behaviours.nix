@@ -250,6 +250,12 @@ in
     ];
   };
 
+  wrongArgument = image { maxLayer = 1; };
+  wrongArgumentOfALayer = image { layers = [ (buildLayer { dep = [ ]; }) ]; };
+  outsideTheStore = image { copyToRoot = "/etc"; };
+  wrongName = image { name = "an app"; };
+  wrongKey = image { config.Entrypiont = [ ]; };
+
   permsForNothing = image {
     perms = [
       {

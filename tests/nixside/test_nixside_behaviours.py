@@ -209,6 +209,26 @@ def test_two_files_on_one_name(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [
+        ("wrongArgument", "called with unexpected argument 'maxLayer'"),
+        ("wrongArgument", "Did you mean maxLayers?"),
+        ("wrongArgumentOfALayer", "called with unexpected argument 'dep'"),
+        ("outsideTheStore", "buildImage: `copyToRoot` names `/etc`, which is not in /nix/store"),
+        ("wrongName", "buildImage: `name` is `an app`, which no registry accepts"),
+        ("wrongKey", "buildImage: `config.Entrypiont` is not a key; did you mean `Entrypoint`?"),
+    ],
+)
+def test_what_is_wrong_is_an_evaluation_error(
+    attribute: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["copy", str(FILE), f"oci:{tmp_path / 'x'}", "-A", attribute, "-q"]
+    assert cli.main(argv) == 3
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
 def test_perms_for_what_no_layer_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["copy", str(FILE), f"oci:{tmp_path / 'x'}", "-A", "permsForNothing", "-q"]
     assert cli.main(argv) == 3

@@ -210,6 +210,16 @@ def test_a_layout_and_upon_an_image_of_ours(
     assert ran.stdout == RELEASE * 2, ran.stderr
 
 
+def test_without_nix_it_is_the_same(base: Path, tmp_path: Path) -> None:
+    arguments = ("--arg", "base", str(base))
+    image = copy(tmp_path, "uponUpon", *arguments)
+    built = build("uponUpon", *arguments)
+    assert built.returncode == 0, built.stderr
+    argv = ["copy", "--no-nix", built.stdout.strip(), f"oci:{tmp_path / 'other'}:test", "-q"]
+    assert cli.main(argv) == 0
+    assert Layout(tmp_path / "other", "test").manifest == image.layout.manifest
+
+
 @pytest.mark.parametrize("kind", ["docker-archive", "oci-archive"])
 def test_archives(
     kind: str, base: Path, tmp_path: Path, require_tool: Callable[[str], str]
