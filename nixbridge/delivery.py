@@ -18,6 +18,7 @@ from nixbridge.destinations import Destination, ImageWriter, LayerSink
 from nixbridge.errors import InputError, IntegrityError, PackError
 from nixbridge.image import BaseImage, BaseLayer, Image, assemble, nix_database_tree
 from nixbridge.layering import NIX_DATABASE_REASON, LayerPlan, PlannedLayer
+from nixbridge.oci import Descriptor
 from nixbridge.packing import (
     Compression,
     ContentsCheck,
@@ -121,7 +122,7 @@ def deliver_image(
         name = f"{description.name}:{description.tag}"
         writers = [stack.enter_context(each.open(default_reference=name)) for each in destinations]
         run = _Run(writers, described.store, options, listener)
-        packed = [run.copy(layer) for layer in (() if base is None else base.layers)]
+        packed = [] if base is None else run.copy(base.layers)
         packed += run.pack(layers)
         image = assemble(description, packed, base=base)
         references = tuple(writer.commit(image) for writer in writers)
@@ -134,14 +135,17 @@ def is_right(recipe: LayerRecipe, known: LayerBytes, store: StoreRoot) -> bool |
     """Pack a layer by its recipe, to nowhere, and return whether what is known of it is right.
 
     None: it cannot be packed, as its store paths are gone or are not what they were (a path that
-    was built again may have another NAR hash), or as its compressor is of another version now.
+    was built again may have another NAR hash), as its compressor is of another version now, or as
+    it was a base image's.
     """
     try:
         compression = Compression.of_identity(recipe.compression_identity)
-        layer = recipe.layer()
-        if layer is None:
-            tree = nix_database_tree(*recipe.nix_database())
+        layer, database = recipe.layer(), recipe.nix_database()
+        if database is not None:
+            tree = nix_database_tree(*database)
             return write_blob(tree, _Nowhere(), compression=compression) == known
+        if layer is None:
+            return None
         tree, check = layer_tree(layer, store), ContentsCheck(layer, store)
         found = write_blob(tree, _Nowhere(), compression=compression, observer=check)
     except (InputError, IntegrityError, PackError):
@@ -242,21 +246,45 @@ class _Run:
         self.known_layer_count = 0
         self.learned: dict[LayerRecipe, LayerBytes] = {}
 
-    def copy(self, layer: BaseLayer) -> PackedLayer:
-        """Copy a layer of the base image."""
+    def copy(self, layers: Sequence[BaseLayer]) -> list[PackedLayer]:
+        """Copy the layers of the base image that are not known, or not at all destinations."""
+        recipes = [
+            None if layer.digest is None else LayerRecipe.of_blob(layer.digest, layer.diff_id)
+            for layer in layers
+        ]
+        known = self._find([recipe.key for recipe in recipes if recipe is not None])
+        return [
+            self._copy(layer, recipe, None if recipe is None else known.get(recipe.key))
+            for layer, recipe in zip(layers, recipes, strict=True)
+        ]
+
+    def _copy(
+        self, layer: BaseLayer, recipe: LayerRecipe | None, known: LayerBytes | None
+    ) -> PackedLayer:
         self._tell("copy", "of the base image")
-        sinks = [writer.begin_layer(layer.size_bytes) for writer in self._writers]
-        packed = layer.copy_to(_tee(sinks))
-        for sink in sinks:
-            sink.finish(packed)
+        without = tuple(self._writers)
+        packed = None
+        if known is not None:
+            packed = layer.packed(known)
+            without = self._writers_without(packed.descriptor)
+        if packed is None or without:
+            sinks = [writer.begin_layer(layer.size_bytes) for writer in without]
+            known = layer.copy_to(_tee(sinks))
+            packed = layer.packed(known)
+            for sink in sinks:
+                sink.finish(packed)
+        else:
+            self.known_layer_count += 1
+        for writer in self._writers:
+            if writer not in without:
+                writer.reuse_layer(packed)
+        if recipe is not None and known is not None:
+            self.learned[recipe] = known
         return packed
 
     def pack(self, layers: Sequence[_Layer]) -> list[PackedLayer]:
         """Pack the layers that are not known, or not at all destinations."""
-        cache = self._options.cache
-        known: Mapping[LayerKey, LayerBytes] = {}
-        if cache is not None and not self._options.checks_contents:
-            known = cache.find([layer.key for layer in layers])
+        known = self._find([layer.key for layer in layers])
         errands = [self._errand(layer, known.get(layer.key)) for layer in layers]
         to_write = [errand for errand in errands if errand.without]
         written = iter(
@@ -273,8 +301,15 @@ class _Run:
         without = tuple(self._writers)
         if known is not None:
             blob = self._packed(layer, known, key=layer.key).descriptor
-            without = tuple(writer for writer in self._writers if not writer.has_blob(blob))
+            without = self._writers_without(blob)
         return _Errand(layer=layer, known=known, without=without)
+
+    def _find(self, keys: Sequence[LayerKey]) -> Mapping[LayerKey, LayerBytes]:
+        cache = self._options.cache
+        return {} if cache is None or self._options.checks_contents else cache.find(keys)
+
+    def _writers_without(self, blob: Descriptor) -> tuple[ImageWriter, ...]:
+        return tuple(writer for writer in self._writers if not writer.has_blob(blob))
 
     def _reuse(self, errand: _Errand) -> PackedLayer:
         """Name a layer that all destinations have."""

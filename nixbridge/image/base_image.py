@@ -30,7 +30,7 @@ from nixbridge.oci import (
     DiffId,
     Platform,
 )
-from nixbridge.packing import PackedLayer, Sink
+from nixbridge.packing import LayerBytes, PackedLayer, Sink
 from nixbridge.packing.archive import Archive, open_archive
 
 _LAYOUT_FILE: Final = "oci-layout"
@@ -124,8 +124,8 @@ class BaseLayer:
     diff_id: DiffId
     size_bytes: int
 
-    def copy_to(self, sink: Sink) -> PackedLayer:
-        """Write the blob to `sink`, and check it on the way.
+    def copy_to(self, sink: Sink) -> LayerBytes:
+        """Write the blob to `sink`, check it on the way, and return what is known of it now.
 
         Raises `IntegrityError`: it is not what manifest or config say.
         """
@@ -144,12 +144,23 @@ class BaseLayer:
         digest = BlobDigest.from_hex(blob.hexdigest())
         self._check("digest", self.digest, digest)
         self._check("diff id", self.diff_id, tar.diff_id)
-        return PackedLayer(
-            descriptor=Descriptor(
-                media_type=self.media_type, digest=digest, size_bytes=self.size_bytes
-            ),
+        return LayerBytes(
             diff_id=self.diff_id,
             tar_size_bytes=self.size_bytes if tar.diff_id is None else tar.size_bytes,
+            blob_digest=digest,
+            blob_size_bytes=self.size_bytes,
+        )
+
+    def packed(self, known: LayerBytes) -> PackedLayer:
+        """Return the layer as a part of the image; `known` is from now or from an earlier copy."""
+        return PackedLayer(
+            descriptor=Descriptor(
+                media_type=self.media_type,
+                digest=known.blob_digest,
+                size_bytes=known.blob_size_bytes,
+            ),
+            diff_id=known.diff_id,
+            tar_size_bytes=known.tar_size_bytes,
             paths=(),
             reason="of the base image",
             history=MappingProxyType({}),

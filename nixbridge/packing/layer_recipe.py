@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from nixbridge.closure import NarHash, PathInfo, StorePath
 from nixbridge.description import NixDatabaseRequest, Perm
 from nixbridge.layering import PlannedLayer, PlannedPath
-from nixbridge.oci import Digest
+from nixbridge.oci import BlobDigest, DiffId, Digest
 from nixbridge.packing.compression import Compression
 from nixbridge.packing.header import DIRECTORY, REGULAR, SYMLINK
 from nixbridge.packing.tree import LayerTree
@@ -65,6 +65,11 @@ class LayerRecipe:
         return cls._of({"nixDatabase": document}, compression)
 
     @classmethod
+    def of_blob(cls, digest: BlobDigest, diff_id: DiffId) -> Self:
+        """Return the recipe of a layer that is taken as it is, from a base image."""
+        return cls(_text({"format": _FORMAT, "blob": str(digest), "diffId": str(diff_id)}))
+
+    @classmethod
     def _of(cls, contents: dict[str, Any], compression: Compression | None) -> Self:
         identity = None if compression is None else compression.identity
         return cls(_text({"format": _FORMAT, **contents, "compression": identity}))
@@ -77,11 +82,11 @@ class LayerRecipe:
     @property
     def compression_identity(self) -> str | None:
         """The identity of the compressor, None where there is none."""
-        identity: str | None = json.loads(self.text)["compression"]
+        identity: str | None = json.loads(self.text).get("compression")
         return identity
 
     def layer(self) -> PlannedLayer | None:
-        """Return the layer that it is the recipe of, None where that is a Nix database.
+        """Return the layer of store paths that it is the recipe of, None if it is of another.
 
         Only what its bytes are a function of is told.
         """
@@ -91,9 +96,11 @@ class LayerRecipe:
         paths = tuple(_planned_path(path) for path in document["paths"])
         return PlannedLayer(paths=paths, reason="a recipe", history={})
 
-    def nix_database(self) -> tuple[tuple[PathInfo, ...], NixDatabaseRequest]:
-        """Return what a Nix database is the function of; only where `layer` is None."""
-        document = json.loads(self.text)["nixDatabase"]
+    def nix_database(self) -> tuple[tuple[PathInfo, ...], NixDatabaseRequest] | None:
+        """Return what a Nix database is the function of, None if it is another layer's recipe."""
+        document = json.loads(self.text).get("nixDatabase")
+        if document is None:
+            return None
         infos = tuple(_path_info(info) for info in document["infos"])
         return infos, NixDatabaseRequest(
             uid=document["uid"],

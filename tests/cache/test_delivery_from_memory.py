@@ -25,8 +25,9 @@ from nixbridge.delivery import (
 from nixbridge.description import NixDatabaseRequest, Perm
 from nixbridge.destinations import parse_destination
 from nixbridge.errors import DestinationError, InputError, IntegrityError
+from nixbridge.image import BaseImage, read_base_image
 from nixbridge.layering import LayerPlan, PlannedPath
-from nixbridge.oci import BlobDigest
+from nixbridge.oci import BlobDigest, Platform
 from nixbridge.packing import Compression, LayerCache, LayerRecipe
 
 NAMES = st.sampled_from(["a", "a-b", "b", "bin", "lib", "ü", "x" * 120])
@@ -59,10 +60,11 @@ class World:
         compression: str = "none",
         with_cache: bool = True,
         checks_contents: bool = False,
+        base: BaseImage | None = None,
     ) -> Delivery:
         infos = {path.info.path: path.info for each in layer_plan.layers for path in each.paths}
         return deliver_image(
-            self.store.describe(list(infos.values())),
+            dataclasses.replace(self.store.describe(list(infos.values())), base=base),
             layer_plan,
             [parse_destination(text) for text in destinations or (f"oci:{self.layout}:x",)],
             PackOptions(
@@ -203,6 +205,31 @@ def test_a_layer_that_comes_twice(world: World) -> None:
     for _ in range(2):
         world.deliver(layer_plan, f"oci:{world.layout}:x", f"oci-archive:{world.directory}/b")
     assert world.deliver(layer_plan).known_layer_count == 2
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+def test_layers_of_a_base_image_are_copied_once(world: World, compression: str) -> None:
+    place = world.directory / "base"
+    info = world.store.add("base", {"file": (b"1" * 5000, False)})
+    world.deliver(one_layer_each(info), f"oci:{place}", compression=compression, with_cache=False)
+    base = read_base_image(place, platform=Platform(architecture="amd64"), store=world.store.root)
+    layer_plan = one_layer_each(world.store.add("app", {"file": (b"2", False)}))
+    plain = world.deliver(layer_plan, f"oci:{world.directory}/plain", base=base, with_cache=False)
+    first = world.deliver(layer_plan, base=base)
+    assert first.known_layer_count == 0
+    other = world.directory / "other"
+    both = world.deliver(layer_plan, f"oci:{other}", f"oci:{world.layout}", base=base)
+    assert both.known_layer_count == 0
+    shutil.rmtree(place)
+    world.lose_store()
+    second = world.deliver(layer_plan, base=base)
+    assert second.known_layer_count == 2
+    manifests = {each.image.manifest_bytes for each in (plain, first, both, second)}
+    assert manifests == {plain.image.manifest_bytes}
+    names = sorted(path.name for path in (world.layout / "blobs/sha256").iterdir())
+    assert sorted(path.name for path in (other / "blobs/sha256").iterdir()) == names
+    results = [is_right(*item, world.store.root) for item in world.cache.layers().items()]
+    assert results == [None, None]
 
 
 @pytest.mark.parametrize("damage", ["gone", "short", "a directory", "a link"])

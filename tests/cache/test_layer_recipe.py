@@ -12,6 +12,7 @@ from fake_store import FakeStore, planned
 from nixbridge.closure import NarHash, PathInfo, StorePath
 from nixbridge.description import NixDatabaseRequest, Perm
 from nixbridge.layering import PlannedLayer, PlannedPath
+from nixbridge.oci import BlobDigest, DiffId
 from nixbridge.packing import Compression, LayerRecipe, is_made_by_recipe, layer_tree
 
 A = StorePath.parse(f"/nix/store/{'a' * 32}-a")
@@ -151,6 +152,7 @@ def test_a_recipe_can_be_read_back(compression: Compression | None) -> None:
     layer = recipe.layer()
     assert layer is not None
     assert LayerRecipe.of_layer(layer, compression) == recipe
+    assert recipe.nix_database() is None
     assert recipe.compression_identity == (compression.identity if compression else None)
     for is_n2c_exact in (False, True):
         request = NixDatabaseRequest(uid=3, is_n2c_exact=is_n2c_exact)

@@ -220,7 +220,7 @@ def test_every_format(make: Callable[[Path], Path], tmp_path: Path) -> None:
     assert [layer.size_bytes for layer in base.layers] == [len(blob) for blob in BLOBS]
     for layer, blob, content in zip(base.layers, BLOBS, TARS, strict=True):
         sink = io.BytesIO()
-        packed = layer.copy_to(sink)
+        packed = layer.packed(layer.copy_to(sink))
         assert sink.getvalue() == blob
         assert str(packed.descriptor.digest) == digest(blob)
         assert packed.descriptor.size_bytes == len(blob)
@@ -241,7 +241,8 @@ def test_a_layer_that_zstd_compressed_is_handed_on(tmp_path: Path) -> None:
     image.media_types = (f"{OCI}.layer.v1.tar+zstd", f"{OCI}.layer.v1.tar")
     [first, _] = read(write(tmp_path, image.skopeo_directory())).layers
     sink = io.BytesIO()
-    assert first.copy_to(sink).descriptor.media_type == f"{OCI}.layer.v1.tar+zstd"
+    packed = first.packed(first.copy_to(sink))
+    assert packed.descriptor.media_type == f"{OCI}.layer.v1.tar+zstd"
     assert sink.getvalue() == image.blobs[0]
 
 
