@@ -367,7 +367,7 @@ def cache_verify(
     verbose: int = _VERBOSE,
     quiet: int = _QUIET,
 ) -> None:
-    """Pack every layer again whose store paths are there, and forget what was wrong."""
+    """Pack again all that can be packed, and forget what was wrong."""
     console = context.obj.configure(verbose, quiet)
     cache = _layer_cache(console)
     store = pipeline.open_nix(context.obj.nix_arguments, console).store_root()

@@ -33,7 +33,7 @@ class ImageWriter(Protocol):
         """
 
     def reuse_layer(self, layer: PackedLayer) -> None:
-        """Take a layer, in its turn, whose blob is there: `has_blob` said so."""
+        """Take a layer whose blob is there, as `has_blob` said."""
 
     @property
     def takes_layers_side_by_side(self) -> bool:

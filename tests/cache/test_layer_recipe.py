@@ -158,7 +158,20 @@ def test_a_recipe_can_be_read_back(compression: Compression | None) -> None:
         request = NixDatabaseRequest(uid=3, is_n2c_exact=is_n2c_exact)
         database = LayerRecipe.of_nix_database([INFO], request, compression)
         assert database.layer() is None
-        assert LayerRecipe.of_nix_database(*database.nix_database(), compression) == database
+        registered = database.nix_database()
+        assert registered is not None
+        assert LayerRecipe.of_nix_database(*registered, compression) == database
+
+
+def test_a_blob_of_a_base_image() -> None:
+    digest, diff_id = BlobDigest.of(b"blob"), DiffId.of(b"tar")
+    recipe = LayerRecipe.of_blob(digest, diff_id)
+    assert (recipe.layer(), recipe.nix_database()) == (None, None)
+    others = [
+        LayerRecipe.of_blob(BlobDigest.of(b"x"), diff_id),
+        LayerRecipe.of_blob(digest, DiffId.of(b"x")),
+    ]
+    assert len({recipe.key, *(other.key for other in others)}) == 3
 
 
 def test_what_utf8_cannot_say_has_a_key() -> None:
