@@ -129,17 +129,17 @@ def test_the_same_for_any_number_of_workers(folder: Path, compression: str) -> N
             "@"
         )[2]
         for workers in ("1", "2", "7")
-        for destination in (f"oci:out{workers}", f"oci-archive:out{workers}.tar")
+        for destination in (f"oci:out{workers}:x", f"oci-archive:out{workers}.tar")
     }
     assert len(digests) == 1
     for workers in ("1", "2", "7"):
-        assert len(ImageFiles(Layout(folder / f"out{workers}", None)).layers) == 3
+        assert len(ImageFiles(Layout(folder / f"out{workers}", "x")).layers) == 3
 
 
 def test_what_nix2container_makes_of_it(folder: Path) -> None:
-    copied("one.nix", "oci:ours", cwd=folder)
-    copied("one.nix", "oci:theirs", "--n2c-exact", cwd=folder)
-    ours, theirs = (Layout(folder / name, None) for name in ("ours", "theirs"))
+    copied("one.nix", "oci:ours:x", cwd=folder)
+    copied("one.nix", "oci:theirs:x", "--n2c-exact", cwd=folder)
+    ours, theirs = (Layout(folder / name, "x") for name in ("ours", "theirs"))
     # The last layer is the Nix database, which has other modes.
     ours_ids, theirs_ids = (layout.config["rootfs"]["diff_ids"] for layout in (ours, theirs))
     assert theirs_ids[:-1] == ours_ids[:-1]
