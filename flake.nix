@@ -90,7 +90,9 @@
         {
           default = app (nixbridge pkgs);
         }
-        // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux { dockerImage = app (dockerImage pkgs).run; }
+        // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux {
+          dockerImage = app (dockerImage pkgs).run;
+        }
         // lib.optionalAttrs (pynixifyFor pkgs != null) { pynixify = app (pynixifyFor pkgs); }
       );
 

@@ -31,8 +31,8 @@ let
 
   copy = "${lib.getExe nixbridge} copy --no-nix ${image}";
 
-  # An engine takes an archive from its standard input. These programs stop at the first failure, also
-  # within a pipe, whatever the engine has said about half an archive.
+  # An engine takes an archive from its standard input. These programs stop at the first failure,
+  # also within a pipe, whatever the engine has said about half an archive.
   load = engine: ''
     ${copy} - "$@" | ${engine} load
   '';
@@ -55,7 +55,7 @@ rec {
   copyToPodman = program "copy-to-podman" "Load the image ${imageName} into podman" (load "podman");
 
   # What `nix run .#image` does.
-  run = program "run-image" "Copy the image ${imageName}, or load it into the engine that is there" ''
+  run = program "run-image" "Copy the image ${imageName}, or load it into an engine" ''
     if [ $# -gt 0 ]; then
       exec ${copy} "$@"
     fi
@@ -70,8 +70,8 @@ rec {
       fi
     done
     echo "error: no container engine answers here: neither docker nor podman" >&2
-    echo "  hint: say where the image shall go: add \`-- oci:DIR\` or \`-- docker-archive:FILE\`," >&2
-    echo "        or send it to a program: \`nix run … | podman load\`" >&2
+    echo "  hint: say where the image shall go: add \`-- oci:DIR\` or" >&2
+    echo "        \`-- docker-archive:FILE\`, or send it to a program: \`nix run … | podman load\`" >&2
     exit 2
   '';
 

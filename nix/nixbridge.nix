@@ -45,6 +45,8 @@ let
     filter = path: _: baseNameOf path != "__pycache__";
   };
 
+  setuidTest = "test_bits_of_the_mode_are_kept_and_links_have_0777";
+
   asPyproject =
     arguments:
     removeAttrs arguments [
@@ -88,7 +90,7 @@ let
         status=0
         python3 -m pytest -q -p no:cacheprovider --basetemp="$NIX_BUILD_TOP/pytest" \
           -m "not nix and not tools" --ignore=tests/debpkgs --ignore=tests/test_wheel.py \
-          --deselect=tests/packing/test_layer_tree.py::test_bits_of_the_mode_are_kept_and_links_have_0777 \
+          --deselect=tests/packing/test_layer_tree.py::${setuidTest} \
           || status=$?
         rm -rf "$NIX_BUILD_TOP/pytest"
         test $status = 0
@@ -108,9 +110,9 @@ let
       python.callPackage path (
         {
           buildPythonPackage = arguments: python.buildPythonPackage (asPyproject arguments);
-          # typer prints more prettily with rich, which we do not ask it to: a seventh of the closure.
+          # typer prints more prettily with rich, which we do not ask it to: 11 MB of 78.
           typer = python.typer-slim or python.typer;
-          # Asked for in every file that pynixify writes, and of use only where the source is PyPI's.
+          # Asked for in every file of pynixify's; of use only where the source is PyPI's.
           fetchPypi = null;
         }
         // arguments
@@ -120,4 +122,7 @@ in
 if builtins.pathExists ../pyproject.toml then
   python.toPythonApplication packages.nixbridge
 else
-  throw "nixbridge: an installation does not hold its own source; give the package as the argument `nixbridge`"
+  throw ''
+    nixbridge: an installation does not hold its own source;
+    give the package as the argument `nixbridge`
+  ''

@@ -49,7 +49,11 @@ else
       trap 'rm -rf "$scratch"' EXIT
       cp pyproject.toml "$scratch/"
       cp ${./pynixify-setup.py} "$scratch/setup.py"
-      (cd "$scratch" && NIX_PATH=nixpkgs=${nixpkgs} pynixify --local nixbridge --overlay-only --output nix "$@")
+      (
+        cd "$scratch"
+        export NIX_PATH=nixpkgs=${nixpkgs}
+        pynixify --local nixbridge --overlay-only --output nix "$@"
+      )
       cp "$scratch/nix/overlay.nix" nix/overlay.nix
       cp "$scratch/nix/packages/nixbridge/default.nix" nix/packages/nixbridge/default.nix
     '';

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -26,6 +27,26 @@ pytestmark = pytest.mark.nix
 ENGINE = """#!/bin/sh
 echo "$0" "$@" >> "$RECORD"
 test "$1" != load || /bin/cat > "$RECORD.tar"
+"""
+
+NAMES_OF_NIXPKGS = """
+{
+  outputs = _: rec {
+    lib = import ./lib;
+    systems = [ "aarch64-darwin" "aarch64-linux" "riscv64-linux" "x86_64-darwin" "x86_64-linux" ];
+    legacyPackages = lib.genAttrs systems (system: {
+      nixfmt = null;
+      nixfmt-tree = null;
+      python3Packages = {
+        aiofiles = null;
+        aiohttp = null;
+        mako = null;
+      };
+      stdenv.hostPlatform.isLinux = lib.hasSuffix "-linux" system;
+      writeShellApplication = arguments: arguments;
+    });
+  };
+}
 """
 
 
@@ -86,6 +107,28 @@ def test_everything_evaluates(flake: Flake) -> None:
     assert set(shown["packages"][system]) == {"default", "dockerImage"}
     # The embedded set has not what pynixify needs.
     assert set(shown["apps"][system]) == {"default", "dockerImage"}
+
+
+def test_other_systems(checkout: Path, tmp_path: Path) -> None:
+    """With a nixpkgs of names alone, as the embedded packages are for one system only."""
+    shutil.copytree(checkout / "nix/debpkgs/lib", tmp_path / "lib")
+    (tmp_path / "flake.nix").write_text(NAMES_OF_NIXPKGS)
+    flake = Flake(checkout, {"nixpkgs": f"path:{tmp_path}"})
+    everywhere = ["aarch64-darwin", "aarch64-linux", "x86_64-darwin", "x86_64-linux"]
+    for output, of_darwin, of_linux in (
+        ("apps", ["default", "pynixify"], ["default", "dockerImage", "pynixify"]),
+        ("packages", ["default"], ["default", "dockerImage"]),
+    ):
+        names = flake.output(
+            "eval", f".#{output}", "--json", "--apply", "builtins.mapAttrs (_: builtins.attrNames)"
+        )
+        assert json.loads(names) == {
+            system: of_linux if "linux" in system else of_darwin for system in everywhere
+        }
+    formatters = flake.output("eval", ".#formatter", "--json", "--apply", "builtins.attrNames")
+    assert json.loads(formatters) == everywhere
+    shells = flake.output("eval", ".#devShells", "--json", "--apply", "builtins.attrNames")
+    assert json.loads(shells) == ["aarch64-linux", "x86_64-linux"]
 
 
 def test_what_nixpkgs_itself_is_asked_for(flake: Flake) -> None:
@@ -211,8 +254,8 @@ def test_without_an_engine_it_says_what_to_type(runner: Path, engines: Path) -> 
     assert result.returncode == 2
     assert result.stderr == (
         "error: no container engine answers here: neither docker nor podman\n"
-        "  hint: say where the image shall go: add `-- oci:DIR` or `-- docker-archive:FILE`,\n"
-        "        or send it to a program: `nix run … | podman load`\n"
+        "  hint: say where the image shall go: add `-- oci:DIR` or\n"
+        "        `-- docker-archive:FILE`, or send it to a program: `nix run … | podman load`\n"
     )
 
 
