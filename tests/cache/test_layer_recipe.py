@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ import pytest
 from fake_store import FakeStore, planned
 from nixbridge.closure import NarHash, PathInfo, StorePath
 from nixbridge.description import NixDatabaseRequest, Perm
+from nixbridge.image import nix_database_tree
 from nixbridge.layering import PlannedLayer, PlannedPath
 from nixbridge.oci import BlobDigest, DiffId
-from nixbridge.packing import Compression, LayerRecipe, is_made_by_recipe, layer_tree
+from nixbridge.packing import Compression, LayerRecipe, is_made_by_recipe, layer_tree, write_tar
 
 A = StorePath.parse(f"/nix/store/{'a' * 32}-a")
 B = StorePath.parse(f"/nix/store/{'b' * 32}-b")
@@ -120,6 +123,27 @@ def test_a_key_stays_what_it_is() -> None:
         + b'","path":"/nix/store/'
         + b"a" * 32
         + b'-a","perms":[{"gid":2,"gname":"g","mode":493,"regex":"bin","uid":1,"uname":"u"}]}]}'
+    )
+
+
+def test_the_format_stands_for_these_bytes(tmp_path: Path) -> None:
+    """Whoever makes other bytes of the same recipe must raise the format's number.
+
+    Else the cache of an older nixbridge would tell of bytes that we no longer make.
+    """
+    store = FakeStore(tmp_path)
+    long_name = "n" * 120
+    one = store.add("one", {"bin": {"x": (b"x" * 700, True)}, "ü": "bin", long_name: {"y": "z"}})
+    two = store.add("two", {"etc": {"passwd": (b"root", False), long_name: (b"", False)}})
+    perm = Perm(path=two.path, regex="passwd", mode=0o600, uid=7, gid=8, uname="u", gname="g")
+    layer = planned(one, PlannedPath(info=two, copy_to_root=True, perms=(perm,)))
+    tree = layer_tree(layer, store.root)
+    database = nix_database_tree([one, two], NixDatabaseRequest(uid=5))
+    diff_ids = [write_tar(each, io.BytesIO()).hex[:16] for each in (tree, database)]
+    assert (json.loads(LayerRecipe.of_layer(layer, None).text)["format"], *diff_ids) == (
+        1,
+        "865508df27523af5",
+        "9675d688b547e274",
     )
 
 
