@@ -128,14 +128,19 @@ def _zstd(level: int) -> Compression:
     except ImportError as error:
         raise _missing("zstd", "zstandard", "or use `gzip`") from error
     version = ".".join(str(number) for number in zstandard.ZSTD_VERSION)
-    compressor: Any = zstandard.ZstdCompressor(level=level)
     return Compression(
         name="zstd",
         level=level,
         identity=f"zstandard {zstandard.__version__} (zstd {version}), level {level}",
         media_type=MEDIA_TYPE_LAYER_ZSTD,
-        begin=compressor.compressobj,
+        # Streams of one `ZstdCompressor` share its state, so each gets one of its own.
+        begin=lambda: _zstd_stream(zstandard, level),
     )
+
+
+def _zstd_stream(zstandard: Any, level: int) -> Compressor:
+    stream: Compressor = zstandard.ZstdCompressor(level=level).compressobj()
+    return stream
 
 
 def _missing(name: str, library: str, otherwise: str) -> InputError:

@@ -48,6 +48,7 @@ class World:
         self.store = FakeStore(directory / "root")
         self.listener = Listener()
         self.layout = directory / "out"
+        self.workers = 1
 
     @property
     def cache(self) -> LayerCache:
@@ -71,6 +72,7 @@ class World:
                 compression=Compression.parse(compression),
                 cache=self.cache if with_cache else None,
                 checks_contents=checks_contents,
+                workers=self.workers,
             ),
             self.listener,
         )
@@ -106,6 +108,28 @@ def test_an_unchanged_image_is_made_without_its_files(world: World, compression:
     assert second.image.config_bytes == first.image.config_bytes
     assert second.references == first.references
     assert world.listener.warnings == []
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zlib:1", "zstd"])
+@pytest.mark.parametrize("place", ["oci:@/w:x", "oci-archive:@/w:x"])
+def test_the_same_with_any_number_of_workers(world: World, compression: str, place: str) -> None:
+    layer_plan = one_layer_each(
+        *(
+            world.store.add(f"p{number}", {"a": (b"%d " % number * 400_000, False), "b": "a"})
+            for number in range(8)
+        )
+    )
+    manifests = set()
+    for workers in (1, 2, 5):
+        world.workers = workers
+        delivery = world.deliver(
+            layer_plan,
+            place.replace("@", f"{world.directory}/{workers}"),
+            compression=compression,
+            checks_contents=True,
+        )
+        manifests.add(delivery.image.manifest_bytes)
+    assert len(manifests) == 1
 
 
 def test_each_compressor_has_a_memory_of_its_own(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -188,6 +189,27 @@ WHOLE = {kind: compress(parsed(kind), DATA, []) for kind in FAST_KINDS}
 def test_the_same_however_the_bytes_come(kind: str, cuts: list[int]) -> None:
     """ISA-L makes other bytes of other pieces, so what comes is cut anew."""
     assert compress(parsed(kind), DATA, cuts) == WHOLE[kind]
+
+
+@pytest.mark.parametrize("kind", FAST_KINDS)
+def test_several_layers_at_the_same_time(kind: str) -> None:
+    """Streams that are under way side by side, in threads of their own, share nothing."""
+    compression = parsed(kind)
+    outs = [io.BytesIO() for _ in range(4)]
+    with contextlib.ExitStack() as stack:
+        sinks = [
+            CompressingSink(
+                compression, out, stack.enter_context(ThreadPoolExecutor(max_workers=1))
+            )
+            for out in outs
+        ]
+        for begin in range(0, len(DATA), 100_000):
+            for sink in sinks:
+                sink.write(DATA[begin : begin + 100_000])
+        found = [sink.finish() for sink in sinks]
+    whole, digest, size_bytes = WHOLE[kind]
+    assert found == [(digest, size_bytes)] * 4
+    assert {out.getvalue() for out in outs} == {whole}
 
 
 def sample_tree() -> LayerTree:
