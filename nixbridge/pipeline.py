@@ -120,6 +120,9 @@ def describe(
         file = source.path if isinstance(source, DescriptionSource) else store.locate(built[0])
         if file.is_file() and is_description(file):
             description = read_description(file)
+            if isinstance(source, StorePathSource):
+                # Nix need not know what it refers to: anybody can add a file to the store.
+                nix.build(_contents(description), out_link=folder / "contents")
         else:
             description = _describe_paths(nix, built)
         progress.step("build", _title(source), time.monotonic() - started)

@@ -132,12 +132,14 @@ derivation {
 
 def sources(machine: Machine, kind: str) -> str:
     """Return a SOURCE of that kind, of which nothing is kept from garbage collection."""
-    if kind in {"store path", "description"}:
+    if kind in {"store path", "description", "description in the store"}:
         path = machine.add("big", large_files())
         if kind == "store path":
             return path
         document = machine.output(*NIXBRIDGE, "show", path)
         (machine.folder / "image.json").write_text(document)
+        if kind == "description in the store":
+            return machine.output("nix-store", "--add", "image.json")
         return "image.json"
     (machine.folder / "image.nix").write_text(DERIVATION.replace("@size@", str(PLENTY)))
     if kind == "nix file":
@@ -153,7 +155,9 @@ def sources(machine: Machine, kind: str) -> str:
     return f"path:{flake}#big"
 
 
-@pytest.fixture(params=["store path", "description", "nix file", "flake"])
+@pytest.fixture(
+    params=["store path", "description", "description in the store", "nix file", "flake"]
+)
 def source(request: pytest.FixtureRequest, machine: Machine) -> str:
     kind: str = request.param
     if kind in {"nix file", "flake"}:
