@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -222,25 +222,34 @@ class Bubblewrap(Container):
         self._config = dict(self.layout.inspect().config.get("config") or {})
         layers = read_layers(self.layout)
         self._files = merge(layers)
-        self._hidden = {path for layer in layers for path in layer} - set(self._files)
-        self._unpack()
+        # What a layer hides of those below, and the whiteouts that say so.
+        hidden = {
+            file.name_in_blob.rstrip("/")
+            for layer in layers
+            for path, file in layer.items()
+            if path not in self._files
+        }
+        self._unpack(hidden)
         self._user = self._find_user(str(self._config.get("User") or "0"))
 
-    def _unpack(self) -> None:
+    def _unpack(self, hidden: Iterable[str]) -> None:
+        exclude_file = self.scratch / "hidden"
+        exclude_file.write_text("".join(f"{name}\n" for name in sorted(hidden)))
         # One stream of all layers: the modes of directories are set when it ends, so that a
         # layer can still write below a directory that a lower layer made read-only.
         script = (
-            'root=$1; shift; gzip --decompress --force --stdout -- "$@" | '
+            'root=$1 hidden=$2; shift 2; gzip --decompress --force --stdout -- "$@" | '
             "tar --extract --ignore-zeros --delay-directory-restore --preserve-permissions "
-            '--numeric-owner --exclude=".wh.*" --directory="$root"'
+            "--numeric-owner --anchored --no-wildcards "
+            '--exclude-from="$hidden" --directory="$root"'
         )
         blobs = [str(blob) for blob in layer_blobs(self.layout)]
-        unpacked = self._start(["sh", "-c", script, "sh", str(self.root), *blobs])
+        unpacked = self._start(
+            ["sh", "-c", script, "sh", str(self.root), str(exclude_file), *blobs]
+        )
         # "Removing leading `/' from member names" is all that tar should say.
         if unpacked.status != 0:
             raise self._refused(unpacked)
-        for path in self._hidden:
-            remove_tree(self.root / path.lstrip("/"))
 
     def _words(self, argv: tuple[str, ...], environment: Mapping[str, str]) -> tuple[str, ...]:
         words = argv or (

@@ -205,6 +205,20 @@ def test_bubblewrap_refuses_a_user_that_is_not_there(
     assert caught.value.message == message
 
 
+def test_what_a_layer_hides_is_hidden_in_the_image_alone(
+    shell_layer: bytes, tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    require_tool("bwrap")
+    (tmp_path / "machine").mkdir()
+    (tmp_path / "machine/file").write_text("of this machine")
+    lower = {"a": None, "a/file": "x", "b": None, "b/file": "y", "c": "z", "q": None, "q/e": "w"}
+    upper = {".wh.a": "", "a": f"-> {tmp_path}/machine", "b/.wh.file": "", ".wh.c": "", ".wh.q": ""}
+    write_layout(tmp_path / "image", [shell_layer, layer_bytes(lower), layer_bytes(upper)])
+    with Bubblewrap.open(OciLayout(directory=tmp_path / "image", name="test")) as container:
+        assert shell(container, "echo /a /a/* /b/* /c* /q*") == "/a /a/* /b/* /c* /q*"
+    assert (tmp_path / "machine/file").read_text() == "of this machine"
+
+
 def test_an_image_with_nothing_to_run(tmp_path: Path, require_tool: Callable[[str], str]) -> None:
     require_tool("bwrap")
     write_layout(tmp_path / "image", [layer_bytes({"/etc": None})])
