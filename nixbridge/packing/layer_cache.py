@@ -287,6 +287,9 @@ def _noticing_damage() -> Iterator[None]:
         if code & _PRIMARY_ERROR in _DAMAGE:
             raise _DamageError("is damaged") from error
         raise
+    except UnicodeDecodeError as error:
+        # Newer Pythons say so when SQLite's own message quotes what is damaged.
+        raise _DamageError("is damaged") from error
 
 
 def _row(recipe: LayerRecipe, known: LayerBytes) -> _Row:
