@@ -7,10 +7,12 @@ user's own images and containers. What processes say and how they end is the cal
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 # To try an engine with: images need not have any program, and each says when one is missing.
 _NO_PROGRAM: Final = "/nixbridge-tries-the-engine"
 _STATUS_NOT_FOUND: Final = 127
+_TIDYING_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,6 +200,15 @@ class Podman(Container):
     def _stop(self) -> None:
         self._start([*self._podman(), "rm", "--all", "--force", "--time=0"])
 
+    def close(self) -> None:
+        """Remove all that was written for the container."""
+        # What watched a container tidies up after `podman run` has ended, and would make the
+        # storage anew that we remove.
+        deadline = time.monotonic() + _TIDYING_SECONDS
+        while _is_named_by_a_process(self.scratch) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        super().close()
+
     def _podman(self) -> tuple[str, ...]:
         storage = (f"--root={self.scratch / 'storage'}", f"--runroot={self.scratch / 'run'}")
         if os.geteuid() != 0:
@@ -347,6 +359,14 @@ def open_container(layout: OciLayout) -> tuple[Container, tuple[str, ...]]:
         f"no container can be started here: {'; '.join(refusals)}",
         hint="install podman or bubblewrap",
     )
+
+
+def _is_named_by_a_process(path: Path) -> bool:
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            if os.fsencode(path) in file.read_bytes():
+                return True
+    return False
 
 
 def remove_tree(path: Path) -> None:
