@@ -82,7 +82,7 @@ def newer_nix() -> NixProgram:
     return NixProgram(Path(nix) / "bin")
 
 
-@pytest.fixture(params=range(len(VARIANTS)), ids=VARIANTS)
+@pytest.fixture(params=range(len(VARIANTS)), ids=list(VARIANTS))
 def variant(
     request: pytest.FixtureRequest,
     callers: Path,

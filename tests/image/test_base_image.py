@@ -270,7 +270,10 @@ def test_gunzip_gives_all_of_what_grows_much() -> None:
 
 
 def without(name: str) -> Callable[[dict[str, bytes]], None]:
-    return lambda files: files.pop(name) and None
+    def remove(files: dict[str, bytes]) -> None:
+        del files[name]
+
+    return remove
 
 
 def with_file(name: str, data: bytes) -> Callable[[dict[str, bytes]], None]:
