@@ -4,6 +4,7 @@
   inputs = {
     nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.11";
     nixbridge = {
+      # Where you have nixbridge from: put the repository's owner here.
       url = "github:nixbridge/nixbridge";
       inputs.nixpkgs.follows = "nixpkgs";
     };
