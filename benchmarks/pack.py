@@ -4,8 +4,8 @@ Each subject reads the same files (from the page cache), is a process of its own
 it makes, but for its digest. They take turns, several rounds, first on one processor, then on all,
 so that a noisy machine disturbs all alike; the best time of each counts. Of the Python programs
 both times are told: that of the whole process, and that without the start of Python and the
-imports. The processor's time (of the whole process, too) is what noise disturbs least. What is claimed are the ratios. The tables go to stdout, the figures to
-`results/pack.json`.
+imports. The processor's time (of the whole process, too) is what noise disturbs least. What is
+claimed are the ratios. The tables go to stdout, the figures to `results/pack.json`.
 """
 
 from __future__ import annotations
