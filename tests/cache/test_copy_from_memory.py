@@ -280,7 +280,7 @@ class Process:
 
     @property
     def runs_nix(self) -> bool:
-        return any(re.match(r'execve\("[^"]*/nix[^"]*".* = 0$', line) for line in self.lines)
+        return any(re.match(r'execve\("[^"]*/nix[^/"]*".* = 0$', line) for line in self.lines)
 
     @property
     def children(self) -> list[int]:
