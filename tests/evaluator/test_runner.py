@@ -179,6 +179,8 @@ def test_an_interrupt_while_nothing_is_printed_leaves_no_process(tmp_path: Path)
         while not (pid_file.exists() and pid_file.read_text().endswith("\n")):
             assert time.monotonic() < deadline
             time.sleep(0.02)
+        # The shell may be quicker than Python, which has to come back from starting it.
+        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=20)
     assert b"KeyboardInterrupt" in stderr
