@@ -92,6 +92,8 @@ let
       checkPhase = ''
         runHook preCheck
         export HOME=$NIX_BUILD_TOP
+        # Without a sandbox root could write byte code beside pytest, in the store.
+        export PYTHONDONTWRITEBYTECODE=1
         status=0
         python3 -m pytest -q -p no:cacheprovider --basetemp="$NIX_BUILD_TOP/pytest" \
           -m "not nix and not tools" --ignore=tests/debpkgs --ignore=tests/test_wheel.py \
