@@ -1,0 +1,32 @@
+"""`inspect`: look at an image where it was delivered."""
+
+from __future__ import annotations
+
+import typer
+
+from nixbridge.cli.options import JSON, QUIET, VERBOSE
+from nixbridge.destinations.reference import parse_destination
+from nixbridge.destinations.stored_image import Inspectable
+from nixbridge.errors import InputError
+from nixbridge.report.image import stored_image_document, stored_image_text
+
+
+def inspect(
+    context: typer.Context,
+    image: str = typer.Argument(
+        ..., help="oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME:TAG]."
+    ),
+    is_json: bool = JSON,
+    verbose: int = VERBOSE,
+    quiet: int = QUIET,
+) -> None:
+    """Show the config and the layers of an image that was delivered."""
+    console = context.obj.configure(verbose, quiet)
+    destination = parse_destination(image)
+    if not isinstance(destination, Inspectable):
+        raise InputError(f"`{image}` cannot be looked into")
+    stored = destination.inspect()
+    if is_json:
+        console.document(stored_image_document(stored))
+    else:
+        console.data(stored_image_text(stored))

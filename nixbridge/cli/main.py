@@ -1,0 +1,131 @@
+"""The command: its verbs, what becomes of an error, and the exit status (those of `errors.py`)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Final, cast
+
+import typer
+
+from nixbridge import __version__
+from nixbridge.cli import cache
+from nixbridge.cli.copy import copy
+from nixbridge.cli.doctor import doctor
+from nixbridge.cli.inspect import inspect
+from nixbridge.cli.options import Run
+from nixbridge.cli.plan import plan
+from nixbridge.cli.stations import closure, render, show
+from nixbridge.console import Console
+from nixbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, InputError, NixbridgeError
+
+_EXIT_BROKEN_PIPE: Final = 128 + signal.SIGPIPE
+_EXIT_TERMINATED: Final = 128 + signal.SIGTERM
+
+# typer's own copy of click is private in some versions; the class is reached by its heir.
+_UsageError: Final = cast("type[Exception]", typer.BadParameter.__mro__[2])
+
+# In the order in which `--help` lists them.
+_VERBS: Final = (render, show, closure, plan, copy, inspect, doctor)
+
+
+def make_app() -> typer.Typer:
+    """Return the command with all its verbs."""
+    app = typer.Typer(
+        name="nixbridge",
+        help="Container images from Nix closures.",
+        epilog="What stands after `--` goes to nix.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback(invoke_without_command=True)(nixbridge)
+    for verb in _VERBS:
+        app.command()(verb)
+    cache_app = typer.Typer(
+        help="What is remembered of layers, so that none is packed twice.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    for name, cache_verb in cache.VERBS.items():
+        cache_app.command(name)(cache_verb)
+    app.add_typer(cache_app, name="cache")
+    return app
+
+
+def nixbridge(
+    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
+) -> None:
+    """Container images from Nix closures."""
+    if version:
+        Console().data(f"nixbridge {__version__}")
+        raise typer.Exit
+
+
+def _split_arguments(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split at `--`, and join the two words of `--arg` and `--argstr`, as nix spells them.
+
+    Raises `InputError`: a word is missing.
+    """
+    words = list(argv)
+    ours, nix = (words, [])
+    if "--" in words:
+        at = words.index("--")
+        ours, nix = words[:at], words[at + 1 :]
+    joined: list[str] = []
+    rest = iter(ours)
+    for word in rest:
+        joined.append(word)
+        if word in {"--arg", "--argstr"}:
+            name, value = next(rest, None), next(rest, None)
+            if name is None or value is None:
+                raise InputError(f"`{word}` takes two words: a name and a value")
+            joined.append(f"{name}={value}")
+    return joined, nix
+
+
+def _terminate(_signal: int, _frame: object) -> None:
+    # As an exception it lets every `with` remove what is half-written.
+    raise SystemExit(_EXIT_TERMINATED)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command and return its exit status; every error ends here."""
+    console = Console(is_json="--json" in argv)
+    try:
+        ours, nix = _split_arguments(argv)
+        run = Run(nix, is_json="--json" in ours)
+        console = run.console
+        status = make_app()(args=ours, obj=run, standalone_mode=False)
+    except NixbridgeError as error:
+        console.error(error)
+        return error.exit_status
+    except _UsageError as error:
+        message = str(error.format_message())  # type: ignore[attr-defined]
+        message = message[:1].lower() + message[1:].removesuffix(".")
+        wrong = InputError(message, hint="see `nixbridge --help`")
+        console.error(wrong)
+        return wrong.exit_status
+    except (KeyboardInterrupt, typer.Abort):
+        status = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Who read us has read enough; the interpreter must not complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _EXIT_BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - the last resort: whatever else comes is our bug
+        console.bug(error)
+        return EXIT_BUG
+    # Some versions of typer turn an interrupt into this status, others into an exception.
+    if status == EXIT_INTERRUPTED:
+        console.say("interrupted", at=-1)
+    return status if isinstance(status, int) else 0
+
+
+def run() -> None:
+    """Be the `nixbridge` command."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,85 @@
+"""What several verbs share: their options, and `Run`, the run that they are a part of."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import typer
+
+from nixbridge import pipeline
+from nixbridge.console import Console
+from nixbridge.delivery import Described
+from nixbridge.source import NixArguments, parse_source
+
+SOURCE: Final[Any] = typer.Argument(
+    ".",
+    help="A spec (nixbridge.toml or its directory), a Nix file, a flake attribute "
+    "(.#dockerImage), an image description or a store path.",
+    show_default=True,
+)
+ATTRIBUTE: Final[Any] = typer.Option(
+    None, "--attribute", "-A", metavar="NAME", help="The attribute of the Nix file."
+)
+ARG: Final[Any] = typer.Option(
+    [], "--arg", metavar="NAME EXPR", help="Call the Nix file's function with an expression."
+)
+ARGSTR: Final[Any] = typer.Option(
+    [], "--argstr", metavar="NAME TEXT", help="Call the Nix file's function with a string."
+)
+N2C_EXACT: Final[Any] = typer.Option(
+    False,
+    "--n2c-exact",
+    help="Make what nix2container makes, also where nixbridge does better (docs/nix2container.md).",
+)
+JSON: Final[Any] = typer.Option(
+    False, "--json", help="Print one JSON document; an error is one JSON line on stderr."
+)
+VERBOSE: Final[Any] = typer.Option(
+    0, "--verbose", "-v", count=True, help="Say more; may be repeated."
+)
+QUIET: Final[Any] = typer.Option(0, "--quiet", "-q", count=True, help="Say less.")
+
+
+class Run:
+    """One run of the command: where it prints, and what it hands on to nix."""
+
+    def __init__(self, nix_arguments: Sequence[str], *, is_json: bool) -> None:
+        self.nix_arguments = tuple(nix_arguments)
+        self.console = Console(is_json=is_json)
+
+    def configure(self, verbose: int, quiet: int) -> Console:
+        """Set how much is said, and return the console."""
+        self.console.verbosity = verbose - quiet
+        return self.console
+
+    @contextlib.contextmanager
+    def described(
+        self,
+        source: str,
+        attribute: str | None,
+        arguments: NixArguments,
+        *,
+        without_nix: bool = False,
+        is_n2c_exact: bool = False,
+    ) -> Iterator[Described]:
+        """Evaluate and build `source`; what it names is kept from garbage collection within."""
+        parsed = parse_source(source, attribute=attribute)
+        if without_nix:
+            yield pipeline.describe_without_nix(parsed, self.console, is_n2c_exact=is_n2c_exact)
+            return
+        nix = pipeline.open_nix(self.nix_arguments, self.console)
+        with pipeline.describe(
+            parsed, nix, arguments, self.console, is_n2c_exact=is_n2c_exact
+        ) as described:
+            yield described
+
+
+def nix_arguments_of(expressions: Sequence[str], strings: Sequence[str]) -> NixArguments:
+    """Return what `--arg` and `--argstr` say, whose two words `main.py` has joined by `=`."""
+
+    def pairs(words: Sequence[str]) -> dict[str, str]:
+        return dict(word.split("=", 1) for word in words)
+
+    return NixArguments(expressions=pairs(expressions), strings=pairs(strings))
