@@ -23,6 +23,7 @@ let
     packages.pytest
     packages.pytest-timeout
     packages.typer
+    packages.urllib3
     packages.zstandard
   ]);
 

@@ -11,6 +11,7 @@ import pytest
 from nixbridge.evaluator import SubprocessRunner
 from nixbridge.pytest_nix import skip_or_fail
 from nixbridge.testing import missing_namespaces
+from registry_server import RegistryServer, running_registry
 
 pytest_plugins = ["pytester"]
 
@@ -52,6 +53,16 @@ def require_tool(pytestconfig: pytest.Config) -> Callable[[str], str]:
         return path
 
     return require
+
+
+@pytest.fixture
+def docker_registry(
+    require_tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RegistryServer]:
+    """An empty registry of Debian's on loopback, over plain http; for tests marked `tools`."""
+    program = require_tool("docker-registry")
+    with running_registry(program, tmp_path_factory.mktemp("registry")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

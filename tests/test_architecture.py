@@ -53,6 +53,7 @@ RESERVED = {
     "tarfile": {"packing"},
     "typer": {"cli"},
     "urllib": {"destinations"},
+    "urllib3": {"destinations"},
 }
 
 

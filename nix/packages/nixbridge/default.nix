@@ -8,6 +8,7 @@
   jinja2,
   lib,
   typer,
+  urllib3,
   zstandard,
 }:
 
@@ -22,6 +23,7 @@ buildPythonPackage rec {
     isal
     jinja2
     typer
+    urllib3
     zstandard
   ];
 
