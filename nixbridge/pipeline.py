@@ -48,7 +48,7 @@ from nixbridge.evaluator import (
     find_nix,
 )
 from nixbridge.image import BaseImage, read_base_image
-from nixbridge.layering import LayerPlan, plan_layers
+from nixbridge.layering import LayerPlan, PlanOptions, plan_layers
 from nixbridge.oci import Platform
 from nixbridge.packing import LayerCache, LayerRecipe, layer_cache_path
 from nixbridge.render import render
@@ -242,12 +242,14 @@ def _with_base(
     return description, None
 
 
-def plan(described: Described) -> LayerPlan:
+def plan(described: Described, options: PlanOptions | None = None) -> LayerPlan:
     """Decide which store path goes into which layer.
+
+    Without `options`, all is as the description says.
 
     Raises `PlanError`, `InputError`.
     """
-    return plan_layers(described.description)
+    return plan_layers(described.description, options)
 
 
 def deliver(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from nixbridge.layering.options import PlanOptions
 from nixbridge.layering.plan import NIX_DATABASE_REASON, LayerPlan, PlannedLayer, PlannedPath
 from nixbridge.layering.planner import plan_layers
-from nixbridge.layering.strategy import PathGroup, Strategy, find_strategy
+from nixbridge.layering.strategy import LayerTask, PathGroup, Strategy, find_strategy
+from nixbridge.layering.update_cost import CostModel
 
 __all__ = [
     "NIX_DATABASE_REASON",
+    "CostModel",
     "LayerPlan",
+    "LayerTask",
     "PathGroup",
+    "PlanOptions",
     "PlannedLayer",
     "PlannedPath",
     "Strategy",

@@ -29,12 +29,14 @@ class PlannedPath:
 class PlannedLayer:
     """A layer to be packed: its paths sorted by their text, and the reason for it in words.
 
-    `history` are the keys of the layer's OCI history entry.
+    `history` are the keys of the layer's OCI history entry. `change_probability` tells how likely
+    an update changes the layer, as far as is known (`update_cost.py`).
     """
 
     paths: tuple[PlannedPath, ...]
     reason: str
     history: Mapping[str, str]
+    change_probability: float = 1.0
 
     @property
     def nar_size_bytes(self) -> int:
@@ -51,3 +53,8 @@ class LayerPlan:
 
     layers: tuple[PlannedLayer, ...]
     nix_database: NixDatabaseRequest | None = None
+
+    @property
+    def expected_bytes(self) -> float:
+        """The bytes that an update sends again on average; the Nix database is not counted."""
+        return sum(layer.nar_size_bytes * layer.change_probability for layer in self.layers)

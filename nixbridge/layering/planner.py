@@ -13,23 +13,32 @@ from typing import Final
 from nixbridge.closure import ClosureGraph, StorePath
 from nixbridge.description import ImageDescription, LayerDescription
 from nixbridge.errors import PlanError
+from nixbridge.layering.options import PlanOptions
 from nixbridge.layering.plan import LayerPlan, PlannedLayer, PlannedPath
-from nixbridge.layering.strategy import PathGroup, Strategy, find_strategy
+from nixbridge.layering.strategy import LayerTask, PathGroup, Strategy, find_strategy
+from nixbridge.layering.update_cost import CostModel
+from nixbridge.layering.weights import weigh_paths
 
 _MOST_NAMES: Final = 4
 
 
 def plan_layers(
-    description: ImageDescription, *, strategy_of: Callable[[str], Strategy] = find_strategy
+    description: ImageDescription,
+    options: PlanOptions | None = None,
+    *,
+    strategy_of: Callable[[str], Strategy] = find_strategy,
 ) -> LayerPlan:
     """Plan the layers of an image, from bottom to top; those without a path are left out.
 
     Raises `PlanError`: a layer is asked for what is not in its closure, or a strategy made a plan
     that is not one. Raises `InputError`: a strategy does not exist.
     """
+    options = options or PlanOptions()
+    weights = weigh_paths(description.closure.infos, options.weights)
+    model = CostModel(description.closure, weights)
     layers: list[PlannedLayer] = []
     placed: set[PlannedPath] = set()
-    for layer in description.layers:
+    for layer in _with_options(description.layers, options):
         closure = description.closure.closure_of((*layer.roots, *layer.copy_to_root))
         wanted = _wanted_paths(layer, closure, is_n2c_exact=description.is_n2c_exact)
         new = {
@@ -39,19 +48,45 @@ def plan_layers(
         }
         if not new:
             continue
-        groups = strategy_of(layer.strategy)(
-            _without(closure, layer.ignore), new.keys(), layer.max_layers
+        task = LayerTask(
+            graph=_without(closure, layer.ignore),
+            candidates=new.keys(),
+            max_layers=layer.max_layers,
+            weights={path: weights[path] for path in closure.infos},
         )
+        groups = strategy_of(layer.strategy)(task)
         _check(layer, groups, new)
         for group in groups:
             paths = tuple(planned for path in sorted(group.paths) for planned in new[path])
             reason = _reason(layer, group, paths, is_only=len(groups) == 1)
-            layers.append(PlannedLayer(paths=paths, reason=reason, history=layer.history))
+            layers.append(
+                PlannedLayer(
+                    paths=paths,
+                    reason=reason,
+                    history=layer.history,
+                    change_probability=model.probability(group.paths),
+                )
+            )
             placed.update(paths)
     database = description.nix_database
     if database is not None:
         database = replace(database, is_n2c_exact=description.is_n2c_exact)
     return LayerPlan(layers=tuple(layers), nix_database=database)
+
+
+def _with_options(
+    layers: tuple[LayerDescription, ...], options: PlanOptions
+) -> tuple[LayerDescription, ...]:
+    """Return the layers with the last, the image's own part, as `options` have it."""
+    if not layers:
+        return layers
+    own = layers[-1]
+    own = replace(
+        own,
+        strategy=own.strategy if options.strategy is None else options.strategy,
+        max_layers=own.max_layers if options.max_layers is None else options.max_layers,
+    )
+    return (*layers[:-1], own)
 
 
 def _wanted_paths(

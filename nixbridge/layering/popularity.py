@@ -7,20 +7,18 @@ down through the graph that end in it. The most popular paths get a layer each, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set as AbstractSet
 
 from nixbridge.closure import ClosureGraph, StorePath
-from nixbridge.layering.strategy import PathGroup
+from nixbridge.layering.strategy import LayerTask, PathGroup
 
 
-def popularity(
-    graph: ClosureGraph, candidates: AbstractSet[StorePath], max_layers: int
-) -> tuple[PathGroup, ...]:
+def popularity(task: LayerTask) -> tuple[PathGroup, ...]:
     """Give the `max_layers` - 1 most popular candidates a layer each, and the rest the last one."""
-    ordered = [path for path in paths_by_popularity(graph) if path in candidates]
+    max_layers = task.max_layers
+    ordered = [path for path in paths_by_popularity(task.graph) if path in task.candidates]
     alone = ordered if max_layers < 1 or len(ordered) <= max_layers else ordered[: max_layers - 1]
     referrers = Counter(
-        reference for info in graph for reference in info.references if reference != info.path
+        reference for info in task.graph for reference in info.references if reference != info.path
     )
     groups = [PathGroup(paths=(path,), reason=_reason(referrers[path])) for path in alone]
     rest = ordered[len(alone) :]

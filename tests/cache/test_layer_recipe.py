@@ -62,6 +62,7 @@ def test_no_field_is_forgotten() -> None:
         "paths",
         "reason",
         "history",
+        "change_probability",
     }
     assert {field.name for field in dataclasses.fields(NixDatabaseRequest)} == {
         "uid",

@@ -5,46 +5,28 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nixbridge.closure import ClosureGraph, NarHash, PathInfo, StorePath
+from layering_tasks import graph_of, path_of, paths_of
+from nixbridge.closure import ClosureGraph, StorePath
 from nixbridge.description import ImageDescription, LayerDescription, NixDatabaseRequest, Perm
 from nixbridge.errors import InputError, PlanError
 from nixbridge.layering import (
     LayerPlan,
+    LayerTask,
     PathGroup,
     PlannedLayer,
+    PlanOptions,
     Strategy,
     find_strategy,
     plan_layers,
 )
 from nixbridge.oci import Platform
 from nixbridge.plugins import PluginGroup, plugins
-
-
-def path_of(name: str) -> StorePath:
-    return StorePath(f"/nix/store/{'0' * 32}-{name}")
-
-
-def paths_of(names: str) -> tuple[StorePath, ...]:
-    return tuple(path_of(name) for name in names.split())
-
-
-def graph_of(references: Mapping[str, str]) -> ClosureGraph:
-    return ClosureGraph.of(
-        PathInfo(
-            path=path_of(name),
-            nar_hash=NarHash("0" * 64),
-            nar_size_bytes=1,
-            references=tuple(sorted(paths_of(refers_to))),
-        )
-        for name, refers_to in references.items()
-    )
 
 
 def layer_of(
@@ -270,6 +252,32 @@ def test_our_strategies_are_registered_as_anybodys() -> None:
     assert list(known) == sorted(known)
 
 
+def test_options_are_for_the_own_part_of_the_image() -> None:
+    description = description_of(SHOP, layer_of("curl", max_layers=2), layer_of("config"))
+    options = PlanOptions(strategy="one-per-path", max_layers=9)
+    plan = plan_layers(description, options)
+    assert [words(layer) for layer in plan.layers] == [
+        "glibc",
+        "curl openssl",
+        "bash",
+        "shop",
+        "config",
+    ]
+    assert plan_layers(description_of(SHOP), options).layers == ()
+
+
+def test_layer_tells_how_likely_an_update_changes_it() -> None:
+    layers = (layer_of("glibc"), layer_of("curl"), layer_of("bash"))
+    description = description_of({**SHOP, "other": ""}, *layers)
+    plan = plan_layers(description)
+    # Of eight paths: glibc; glibc, openssl and curl; glibc and bash.
+    assert [layer.change_probability for layer in plan.layers] == [1 / 8, 3 / 8, 2 / 8]
+    assert plan.expected_bytes == 1 / 8 + 2 * 3 / 8 + 2 / 8
+
+    plan = plan_layers(description, PlanOptions(weights={"b*": 2, "bas*": 9}))
+    assert [layer.change_probability for layer in plan.layers] == [1 / 16, 3 / 16, 10 / 16]
+
+
 def group(names: str) -> PathGroup:
     return PathGroup(paths=paths_of(names), reason="test")
 
@@ -288,10 +296,8 @@ def group(names: str) -> PathGroup:
 def test_plugin_that_makes_a_wrong_plan_is_named(
     groups: tuple[PathGroup, ...], message: str
 ) -> None:
-    def strategy(
-        graph: ClosureGraph, candidates: AbstractSet[StorePath], max_layers: int
-    ) -> tuple[PathGroup, ...]:
-        assert (len(graph), len(candidates), max_layers) == (2, 2, 1)
+    def strategy(task: LayerTask) -> tuple[PathGroup, ...]:
+        assert (len(task.graph), len(task.candidates), task.max_layers) == (2, 2, 1)
         return groups
 
     def strategy_of(name: str) -> Strategy:

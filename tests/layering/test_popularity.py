@@ -7,27 +7,20 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nixbridge.closure import ClosureGraph, NarHash, PathInfo, StorePath
+from layering_tasks import graph_of, path_of, task_of
+from nixbridge.closure import StorePath
 from nixbridge.layering.popularity import paths_by_popularity, popularity
 
 # The graph of nix2container's unit test (closure/layered_test.go).
-REFERENCES = {"A": "ABG", "B": "BCE", "C": "CDE", "D": "DF", "E": "EF", "F": "F", "G": "G"}
-
-
-def path_of(name: str) -> StorePath:
-    return StorePath(f"/nix/store/{'0' * 32}-{name}")
-
-
-def graph_of(references: dict[str, str]) -> ClosureGraph:
-    return ClosureGraph.of(
-        PathInfo(
-            path=path_of(name),
-            nar_hash=NarHash("0" * 64),
-            nar_size_bytes=1,
-            references=tuple(path_of(reference) for reference in sorted(refers_to)),
-        )
-        for name, refers_to in references.items()
-    )
+REFERENCES = {
+    "A": "A B G",
+    "B": "B C E",
+    "C": "C D E",
+    "D": "D F",
+    "E": "E F",
+    "F": "F",
+    "G": "G",
+}
 
 
 def test_order_is_that_of_the_unit_test_of_nix2container() -> None:
@@ -37,7 +30,7 @@ def test_order_is_that_of_the_unit_test_of_nix2container() -> None:
 
 def test_most_popular_paths_are_alone_and_the_rest_share_the_last_layer() -> None:
     graph = graph_of(REFERENCES)
-    groups = popularity(graph, graph.infos.keys(), 3)
+    groups = popularity(task_of(graph, 3))
     assert [("".join(path.name for path in group.paths), group.reason) for group in groups] == [
         ("F", "popular: 2 paths refer to it"),
         ("E", "popular: 2 paths refer to it"),
@@ -48,13 +41,14 @@ def test_most_popular_paths_are_alone_and_the_rest_share_the_last_layer() -> Non
 def test_no_limit_gives_each_path_a_layer() -> None:
     graph = graph_of(REFERENCES)
     for max_layers in (0, -1, 7, 8):
-        groups = popularity(graph, graph.infos.keys(), max_layers)
+        groups = popularity(task_of(graph, max_layers))
         assert [len(group.paths) for group in groups] == [1] * 7
 
 
 def test_popularity_counts_paths_that_are_not_to_be_placed() -> None:
     graph = graph_of(REFERENCES)
-    groups = popularity(graph, {path_of("A"), path_of("G"), path_of("B")}, 0)
+    candidates = {path_of("A"), path_of("G"), path_of("B")}
+    groups = popularity(task_of(graph, 0, candidates=candidates))
     assert [group.paths[0].name for group in groups] == ["G", "B", "A"]
     assert groups[2].reason == "alone: no path refers to it"
 
@@ -62,19 +56,14 @@ def test_popularity_counts_paths_that_are_not_to_be_placed() -> None:
 def test_popularity_does_not_overflow() -> None:
     # A ladder of 200 rungs: each path refers to both of the next rung, so ways double per rung.
     rungs = 200
-    infos = [
-        PathInfo(
-            path=path_of(f"{rung:03}{side}"),
-            nar_hash=NarHash("0" * 64),
-            nar_size_bytes=1,
-            references=tuple(path_of(f"{rung + 1:03}{other}") for other in "ab")
-            if rung + 1 < rungs
-            else (),
-        )
-        for rung in range(rungs)
-        for side in "ab"
-    ]
-    ordered = paths_by_popularity(ClosureGraph.of(infos))
+    graph = graph_of(
+        {
+            f"{rung:03}{side}": f"{rung + 1:03}a {rung + 1:03}b" if rung + 1 < rungs else ""
+            for rung in range(rungs)
+            for side in "ab"
+        }
+    )
+    ordered = paths_by_popularity(graph)
     assert [path.name for path in ordered[:4]] == ["199b", "199a", "198b", "198a"]
     assert ordered[-1].name == "000a"
 
@@ -85,7 +74,7 @@ def test_popularity_is_the_number_of_ways_down(references: list[set[int]]) -> No
     # Path 3 may refer to 3 and to those before it.
     graph = graph_of(
         {
-            str(number): "".join(str(other) for other in others if other <= number)
+            str(number): " ".join(str(other) for other in others if other <= number)
             for number, others in enumerate(references)
         }
     )
