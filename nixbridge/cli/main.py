@@ -18,6 +18,7 @@ from nixbridge.cli.inspect import inspect
 from nixbridge.cli.options import Run
 from nixbridge.cli.plan import plan
 from nixbridge.cli.stations import closure, render, show
+from nixbridge.cli.why import why
 from nixbridge.console import Console
 from nixbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, InputError, NixbridgeError
 
@@ -28,7 +29,7 @@ _EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 _UsageError: Final = cast("type[Exception]", typer.BadParameter.__mro__[2])
 
 # In the order in which `--help` lists them.
-_VERBS: Final = (render, show, closure, plan, copy, inspect, doctor)
+_VERBS: Final = (render, show, closure, plan, why, copy, inspect, doctor)
 
 
 def make_app() -> typer.Typer:
