@@ -7,18 +7,25 @@ packed is `packing/`'s, where it goes `destinations/`'s; which layers there are 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
-from nixbridge.closure import StorePath, StoreRoot
+from nixbridge.closure import PathInfo, StoreRoot
 from nixbridge.description import ImageDescription
-from nixbridge.destinations import Destination, ImageWriter, LayerSink
+from nixbridge.destinations import (
+    Access,
+    BlobState,
+    Destination,
+    ImageWriter,
+    LayerLostError,
+    LayerSink,
+)
 from nixbridge.errors import InputError, IntegrityError, PackError
 from nixbridge.image import BaseImage, BaseLayer, Image, assemble, nix_database_tree
 from nixbridge.layering import NIX_DATABASE_REASON, LayerPlan, PlannedLayer
-from nixbridge.oci import Descriptor
+from nixbridge.oci import BlobDigest, Descriptor
 from nixbridge.packing import (
     Compression,
     ContentsCheck,
@@ -27,7 +34,9 @@ from nixbridge.packing import (
     LayerKey,
     LayerRecipe,
     LayerTree,
+    OwnTar,
     PackedLayer,
+    Sink,
     TarSource,
     Walked,
     blob_of,
@@ -37,6 +46,9 @@ from nixbridge.packing import (
     packed_layer,
     write_blob,
 )
+
+# How often a layer is packed once more for a destination that lost it.
+_MOST_REWRITES: Final = 3
 
 
 class DeliveryListener(Protocol):
@@ -109,6 +121,7 @@ def deliver_image(
     destinations: Sequence[Destination],
     options: PackOptions,
     listener: DeliveryListener,
+    access: Access,
 ) -> Delivery:
     """Write all layers, those of the base image first, and make the image visible everywhere.
 
@@ -120,12 +133,15 @@ def deliver_image(
         layers = [replace(layer, history=layer.own_history) for layer in layers]
     with contextlib.ExitStack() as stack:
         name = f"{description.name}:{description.tag}"
-        writers = [stack.enter_context(each.open(default_reference=name)) for each in destinations]
+        writers = [
+            stack.enter_context(each.open(default_reference=name, access=access))
+            for each in destinations
+        ]
         run = _Run(writers, described.store, options, listener)
         packed = [] if base is None else run.copy(base.layers)
         packed += run.pack(layers)
         image = assemble(description, packed, base=base)
-        references = tuple(writer.commit(image) for writer in writers)
+        references = run.commit(image)
     if options.cache is not None:
         options.cache.remember(run.learned)
     return Delivery(image=image, references=references, known_layer_count=run.known_layer_count)
@@ -167,7 +183,7 @@ class _Layer:
     tree: Callable[[], LayerTree]
     # None: the layer is no store paths', but the Nix database.
     planned: PlannedLayer | None
-    paths: tuple[StorePath, ...] = ()
+    infos: tuple[PathInfo, ...] = ()
     reason: str
     history: Mapping[str, str]
     # What of it the user said.
@@ -211,7 +227,7 @@ def _planned_layer(
         tree=lambda: layer_tree(layer, store),
         planned=layer,
         # A path may be in a layer twice: in the store, and its files at the root.
-        paths=tuple(dict.fromkeys(planned.info.path for planned in layer.paths)),
+        infos=tuple({planned.info.path: planned.info for planned in layer.paths}.values()),
         reason=layer.reason,
         # Whoever looks at the image reads why; a comment of the user's own says it better.
         history={"comment": layer.reason, **layer.history},
@@ -243,6 +259,7 @@ class _Run:
         self._options = options
         self._listener = listener
         self._layer_count = 0
+        self._made = _Made()
         self.known_layer_count = 0
         self.learned: dict[LayerRecipe, LayerBytes] = {}
 
@@ -268,13 +285,14 @@ class _Run:
             packed = layer.packed(known)
             without = self._writers_without(packed.descriptor)
         if packed is None or without:
-            sinks = [writer.begin_layer(layer.size_bytes) for writer in without]
-            known = layer.copy_to(_tee(sinks))
+            tee = _Tee(without, layer.size_bytes)
+            known = layer.copy_to(tee)
             packed = layer.packed(known)
-            for sink in sinks:
-                sink.finish(packed)
+            self._made.add(packed, layer.copy_to)
+            self._finish(tee, packed)
         else:
             self.known_layer_count += 1
+        self._made.add(packed, layer.copy_to)
         for writer in self._writers:
             if writer not in without:
                 writer.reuse_layer(packed)
@@ -309,7 +327,9 @@ class _Run:
         return {} if cache is None or self._options.checks_contents else cache.find(keys)
 
     def _writers_without(self, blob: Descriptor) -> tuple[ImageWriter, ...]:
-        return tuple(writer for writer in self._writers if not writer.has_blob(blob))
+        return tuple(
+            writer for writer in self._writers if writer.find_blob(blob) is BlobState.ABSENT
+        )
 
     def _reuse(self, errand: _Errand) -> PackedLayer:
         """Name a layer that all destinations have."""
@@ -317,6 +337,7 @@ class _Run:
         if known is None:
             raise ValueError(errand)
         packed = self._packed(errand.layer, known, key=errand.layer.key)
+        self._made.add(packed, partial(self._make, errand.layer))
         self.known_layer_count += 1
         self.learned[errand.layer.recipe] = known
         for writer in self._writers:
@@ -340,8 +361,8 @@ class _Run:
         self._tell("pack", layer.reason)
         compression = self._options.compression
         size_bytes = source.tar_size_bytes if compression is None else None
-        sinks = [writer.begin_layer(size_bytes) for writer in without]
-        found = blob_of(source, _tee(sinks), compression=compression)
+        tee = _Tee(without, size_bytes)
+        found = blob_of(source, tee, compression=compression)
         if known is not None and found != known:
             self._refuse_difference(
                 layer, found, known, is_reused=len(without) < len(self._writers)
@@ -349,12 +370,51 @@ class _Run:
         if source.follows_recipe:
             self.learned[layer.recipe] = found
         packed = self._packed(layer, found, key=layer.key if source.follows_recipe else None)
-        for sink in sinks:
-            sink.finish(packed)
+        self._made.add(packed, partial(self._make, layer))
+        self._finish(tee, packed)
         for writer in self._writers:
             if writer not in without:
                 writer.reuse_layer(packed)
         return packed
+
+    def _finish(self, tee: _Tee, packed: PackedLayer) -> None:
+        """Finish a layer, and write it again where it was lost.
+
+        Raises `DestinationError`: it was lost too often.
+        """
+        tee.finish(packed)
+        for writer, loss in tee.lost.items():
+            self._write_again(writer, packed, loss)
+
+    def _write_again(self, writer: ImageWriter, packed: PackedLayer, loss: LayerLostError) -> None:
+        for _ in range(_MOST_REWRITES):
+            # It may be there all the same, when only the answer to its last byte was lost.
+            if writer.find_blob(packed.descriptor) is not BlobState.ABSENT:
+                writer.reuse_layer(packed)
+                return
+            try:
+                sink = writer.begin_layer(packed.descriptor.size_bytes)
+                self._made.write_layer(packed, sink)
+                sink.finish(packed)
+            except LayerLostError as lost_again:
+                loss = lost_again
+            else:
+                return
+        raise loss.error
+
+    def _make(self, layer: _Layer, sink: Sink) -> LayerBytes:
+        return blob_of(OwnTar(self._walk(layer)), sink, compression=self._options.compression)
+
+    def commit(self, image: Image) -> tuple[str, ...]:
+        """Publish the image everywhere, where it is likeliest to fail first.
+
+        Raises `DestinationError`.
+        """
+        references: dict[int, str] = {}
+        in_order = sorted(enumerate(self._writers), key=lambda each: each[1].publishes_by_renaming)
+        for number, writer in in_order:
+            references[number] = writer.commit(image, self._made)
+        return tuple(references[number] for number in range(len(self._writers)))
 
     def _refuse_difference(
         self, layer: _Layer, found: LayerBytes, known: LayerBytes, *, is_reused: bool
@@ -378,7 +438,7 @@ class _Run:
             known,
             key=key,
             compression=self._options.compression,
-            paths=layer.paths,
+            infos=layer.infos,
             reason=layer.reason,
             history=layer.history,
         )
@@ -388,16 +448,56 @@ class _Run:
         self._listener.progress(f"  {verb:<9} layer {self._layer_count}: {reason}")
 
 
-def _tee(sinks: Sequence[LayerSink]) -> LayerSink | _Tee:
-    return sinks[0] if len(sinks) == 1 else _Tee(sinks)
+class _Made:
+    """How each layer can be made once more."""
+
+    def __init__(self) -> None:
+        self._make: dict[BlobDigest, Callable[[Sink], LayerBytes]] = {}
+
+    def add(self, layer: PackedLayer, make: Callable[[Sink], LayerBytes]) -> None:
+        """Take note of how a layer is made."""
+        self._make[layer.descriptor.digest] = make
+
+    def write_layer(self, layer: PackedLayer, sink: Sink) -> None:
+        """Make the blob of a layer once more.
+
+        Raises `PackError`, `InputError`; `IntegrityError`: it has not the digest that it should.
+        """
+        found = self._make[layer.descriptor.digest](sink)
+        if found.blob_digest != layer.descriptor.digest:
+            raise IntegrityError(
+                f"a layer ({layer.reason}) is `{layer.descriptor.digest}`, and packing it once "
+                f"more gives `{found.blob_digest}`",
+                hint="did its files change, or was what is known of it wrong? run it again with "
+                "`--check-contents`",
+            )
 
 
 class _Tee:
-    """A sink that hands what it gets to several."""
+    """A sink that hands what it gets to a layer's sinks, as long as they do not lose it."""
 
-    def __init__(self, sinks: Sequence[LayerSink]) -> None:
-        self._sinks = sinks
+    def __init__(self, writers: Sequence[ImageWriter], size_bytes: int | None) -> None:
+        self.lost: dict[ImageWriter, LayerLostError] = {}
+        self._sinks: dict[ImageWriter, LayerSink] = {}
+        for writer in writers:
+            with self._noticing_loss(writer):
+                self._sinks[writer] = writer.begin_layer(size_bytes)
 
     def write(self, data: bytes | memoryview, /) -> None:
-        for sink in self._sinks:
-            sink.write(data)
+        for writer, sink in tuple(self._sinks.items()):
+            with self._noticing_loss(writer):
+                sink.write(data)
+
+    def finish(self, layer: PackedLayer) -> None:
+        """Finish the layer where it was not lost."""
+        for writer, sink in tuple(self._sinks.items()):
+            with self._noticing_loss(writer):
+                sink.finish(layer)
+
+    @contextlib.contextmanager
+    def _noticing_loss(self, writer: ImageWriter) -> Iterator[None]:
+        try:
+            yield
+        except LayerLostError as loss:
+            self._sinks.pop(writer, None)
+            self.lost[writer] = loss

@@ -35,7 +35,7 @@ from nixbridge.description import (
     read_description,
     upon,
 )
-from nixbridge.destinations import Destination
+from nixbridge.destinations import Access, Destination
 from nixbridge.errors import InputError
 from nixbridge.evaluator import (
     FileInstallable,
@@ -258,16 +258,17 @@ def deliver(
     destinations: Sequence[Destination],
     progress: Progress,
     options: PackOptions | None = None,
+    access: Access | None = None,
 ) -> Delivery:
     """Pack each layer once, into all destinations at the same time, and make the image visible.
 
-    Without `options`, nothing is compressed, remembered or checked.
+    Without `options`, nothing is compressed, remembered or checked. Files need no `access`.
 
     Raises `PackError`, `DestinationError`, `InputError`, `IntegrityError`.
     """
     started = time.monotonic()
     delivery = deliver_image(
-        described, layer_plan, destinations, options or PackOptions(), progress
+        described, layer_plan, destinations, options or PackOptions(), progress, access or Access()
     )
     layers = delivery.image.layers
     size_bytes = sum(layer.descriptor.size_bytes for layer in layers)

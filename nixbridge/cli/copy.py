@@ -88,7 +88,14 @@ def copy(
         without_nix=no_nix,
         is_n2c_exact=n2c_exact,
     ) as described:
-        delivery = pipeline.deliver(described, pipeline.plan(described), parsed, console, options)
+        delivery = pipeline.deliver(
+            described,
+            pipeline.plan(described),
+            parsed,
+            console,
+            options,
+            context.obj.access(places=options.cache),
+        )
     console.say(image_table(delivery.image), at=1)
     if is_json:
         console.document(image_document(delivery.image, delivery.references))

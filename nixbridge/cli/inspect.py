@@ -25,7 +25,7 @@ def inspect(
     destination = parse_destination(image)
     if not isinstance(destination, Inspectable):
         raise InputError(f"`{image}` cannot be looked into")
-    stored = destination.inspect()
+    stored = destination.inspect(context.obj.access())
     if is_json:
         console.document(stored_image_document(stored))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import typer
 from nixbridge import pipeline
 from nixbridge.console import Console
 from nixbridge.delivery import Described
+from nixbridge.destinations import Access, BlobPlaces
 from nixbridge.source import NixArguments, parse_source
 
 SOURCE: Final[Any] = typer.Argument(
@@ -53,6 +55,10 @@ class Run:
         """Set how much is said, and return the console."""
         self.console.verbosity = verbose - quiet
         return self.console
+
+    def access(self, *, places: BlobPlaces | None = None) -> Access:
+        """Return how the places are reached that the command line names."""
+        return Access(environment=os.environ, warn=self.console.warn, places=places)
 
     @contextlib.contextmanager
     def described(

@@ -21,6 +21,7 @@ from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 from nixbridge.containers.files import layer_blobs, merge, read_layers
+from nixbridge.destinations import Access
 from nixbridge.destinations.oci_layout import OciLayout
 from nixbridge.errors import DestinationError, InputError
 from nixbridge.evaluator import Completed, SubprocessRunner
@@ -231,7 +232,7 @@ class Bubblewrap(Container):
     def _prepare(self) -> None:
         self.root = self.scratch / "root"
         self.root.mkdir()
-        self._config = dict(self.layout.inspect().config.get("config") or {})
+        self._config = dict(self.layout.inspect(Access()).config.get("config") or {})
         layers = read_layers(self.layout)
         self._files = merge(layers)
         # What a layer hides of those below, and the whiteouts that say so.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from nixbridge.destinations import Access
 from nixbridge.destinations.oci_layout import OciLayout
 from nixbridge.errors import DestinationError, InputError
 from nixbridge.packing.archive import MemberKind, TarMember, list_members, open_archive
@@ -159,7 +160,7 @@ def layer_blobs(layout: OciLayout) -> tuple[Path, ...]:
 
     Raises `DestinationError`, `IntegrityError`, `InputError`.
     """
-    layers = layout.inspect().layers
+    layers = layout.inspect(Access()).layers
     return tuple(layout.blob(layer.digest) for layer in layers if layer.digest is not None)
 
 

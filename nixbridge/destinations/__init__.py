@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from nixbridge.destinations.destination import Destination, ImageWriter, LayerSink
+from nixbridge.destinations.destination import (
+    Access,
+    BlobPlaces,
+    BlobState,
+    Destination,
+    ImageWriter,
+    LayerLostError,
+    LayerSink,
+    LayerSource,
+)
 from nixbridge.destinations.reference import parse_destination
 
-__all__ = ["Destination", "ImageWriter", "LayerSink", "parse_destination"]
+__all__ = [
+    "Access",
+    "BlobPlaces",
+    "BlobState",
+    "Destination",
+    "ImageWriter",
+    "LayerLostError",
+    "LayerSink",
+    "LayerSource",
+    "parse_destination",
+]

@@ -8,36 +8,115 @@ the destination has its blob. Nothing appears under its final name before `commi
 
 from __future__ import annotations
 
-from types import TracebackType
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType, TracebackType
 from typing import Protocol, Self
 
+from nixbridge.errors import DestinationError
 from nixbridge.image import Image
-from nixbridge.oci import Descriptor
-from nixbridge.packing import PackedLayer, Sink
+from nixbridge.oci import BlobDigest, Descriptor
+from nixbridge.packing import PackedLayer, Sink, Warn
+
+
+class BlobPlaces(Protocol):
+    """Where blobs were seen before, to mount them from; only a memory, which never fails."""
+
+    def repositories(self, registry: str, digest: BlobDigest) -> tuple[str, ...]:
+        """Return the repositories of `registry` that had the blob, the last seen first."""
+
+    def remember_places(
+        self, registry: str, repository: str, digests: Iterable[BlobDigest]
+    ) -> None:
+        """Keep in mind that `repository` has these blobs."""
+
+
+def _unheard(message: str, hint: str | None = None) -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """How a place is reached; without arguments, as files are.
+
+    `environment` is the process's: where credentials lie, `DOCKER_HOST` and the like.
+    `credentials` is `USER[:PASSWORD]`, which is shown to nobody.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    credentials: str | None = field(default=None, repr=False)
+    verifies_tls: bool = True
+    certificates: Path | None = None
+    warn: Warn = _unheard
+    places: BlobPlaces | None = None
+
+
+class BlobState(StrEnum):
+    """Whether a destination has a blob, and since when: `MOUNTED` is since it was asked."""
+
+    ABSENT = "absent"
+    THERE = "there"
+    MOUNTED = "mounted"
+
+
+class LayerLostError(Exception):
+    """What was written of a layer is lost, and may be written again; `error` says why.
+
+    The delivery goes on: it packs the layer once more, for this destination only, and raises
+    `error` if that comes to nothing as well. Whoever raises it has waited as long as it should.
+    """
+
+    def __init__(self, error: DestinationError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 class LayerSink(Sink, Protocol):
-    """One layer on its way: bytes, then `finish`."""
+    """One layer on its way: bytes, then `finish`; both may raise `LayerLostError`."""
 
     def finish(self, layer: PackedLayer) -> None:
         """Take the digests of the bytes that were written; called once, after the last byte."""
 
 
-class ImageWriter(Protocol):
-    """One delivery. Leaving it without `commit` removes everything that it wrote."""
+class LayerSource(Protocol):
+    """The layers of an image that is delivered, for who cannot say before which it will need."""
 
-    def has_blob(self, blob: Descriptor) -> bool:
+    def write_layer(self, layer: PackedLayer, sink: Sink) -> None:
+        """Make the blob of a layer once more; may be called in several threads at the same time.
+
+        Raises `PackError`, `InputError`; `IntegrityError`: it has not the digest that it should.
+        """
+
+
+class ImageWriter(Protocol):
+    """One delivery. Leaving it without `commit` removes everything that it wrote.
+
+    Where it takes layers side by side, `find_blob` and `reuse_layer` may be called in any thread.
+    """
+
+    def find_blob(self, blob: Descriptor) -> BlobState:
         """Return whether the blob is there, whole, so that its layer need not be written.
+
+        Where it can be had without being sent, it is there afterwards, and was `MOUNTED`.
 
         Raises `DestinationError`.
         """
 
     def reuse_layer(self, layer: PackedLayer) -> None:
-        """Take a layer whose blob is there, as `has_blob` said."""
+        """Take a layer whose blob is there, as `find_blob` said."""
 
     @property
     def takes_layers_side_by_side(self) -> bool:
         """Whether a layer may begin, in any thread, before the one begun last is finished."""
+
+    @property
+    def publishes_by_renaming(self) -> bool:
+        """Whether `commit` hardly ever fails, as all that it does is on this machine's disk.
+
+        Of several destinations, such are published last: what fails, fails before them.
+        """
 
     def begin_layer(self, size_bytes: int | None) -> LayerSink:
         """Begin the next layer, of `size_bytes` bytes; None is not known yet.
@@ -45,7 +124,7 @@ class ImageWriter(Protocol):
         Raises `DestinationError`.
         """
 
-    def commit(self, image: Image) -> str:
+    def commit(self, image: Image, layers: LayerSource) -> str:
         """Write config and manifest, make the image visible, return its digest reference.
 
         Raises `DestinationError`.
@@ -68,6 +147,10 @@ class Destination(Protocol):
     def takes_compressed_layers(self) -> bool:
         """Whether layers may be compressed while they are written."""
 
+    @property
+    def default_compression(self) -> str:
+        """What `--compression` is where the user gives none, for example `none` or `gzip`."""
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `text`, for example `out:tag` of `oci:out:tag`; touches nothing.
@@ -75,7 +158,7 @@ class Destination(Protocol):
         Raises `InputError`.
         """
 
-    def open(self, *, default_reference: str) -> ImageWriter:
+    def open(self, *, default_reference: str, access: Access) -> ImageWriter:
         """Begin a delivery; `default_reference` is the image's own `name:tag`.
 
         Raises `DestinationError`.

@@ -14,6 +14,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, Self
 
+from nixbridge.destinations.destination import Access, BlobState, LayerSource
 from nixbridge.destinations.staging import (
     BlobSink,
     Delivery,
@@ -53,6 +54,11 @@ class DockerArchive:
         """No: a layer's size stands before it, and on a pipe there is no going back."""
         return False
 
+    @property
+    def default_compression(self) -> str:
+        """None, as there can be no other."""
+        return "none"
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `FILE`, `FILE:NAME`, `FILE:NAME:TAG`, or `FILE:` for an image without a name.
@@ -77,7 +83,7 @@ class DockerArchive:
             reference = ImageReference(name=reference.name, tag="latest")
         return cls(path=path, reference=reference)
 
-    def open(self, *, default_reference: str) -> DockerArchiveWriter:
+    def open(self, *, default_reference: str, access: Access) -> DockerArchiveWriter:  # noqa: ARG002
         """Begin a delivery; a file that is no regular one, such as a pipe, is written as it comes.
 
         Raises `DestinationError`, `InputError`.
@@ -92,7 +98,7 @@ class DockerArchive:
                 return DockerArchiveWriter(stream, reference, prefix=prefix)
             return DockerArchiveWriter(FileOutput.begin(self.path), reference, prefix=prefix)
 
-    def inspect(self) -> StoredImage:
+    def inspect(self, access: Access) -> StoredImage:  # noqa: ARG002 - files need none
         """Return the image in the archive.
 
         Raises `DestinationError`, `InputError`.
@@ -136,9 +142,14 @@ class DockerArchiveWriter(Delivery):
         self._prefix = prefix
         self._layer_names: list[str] = []
 
-    def has_blob(self, _blob: Descriptor) -> bool:
-        """No: an archive is written anew."""
-        return False
+    @property
+    def publishes_by_renaming(self) -> bool:
+        """Whether it is a file; a pipe's reader may go away."""
+        return isinstance(self._output, FileOutput)
+
+    def find_blob(self, _blob: Descriptor) -> BlobState:
+        """Find none: an archive is written anew."""
+        return BlobState.ABSENT
 
     def reuse_layer(self, layer: PackedLayer) -> None:
         """Refuse, as there is never a blob to reuse."""
@@ -162,7 +173,7 @@ class DockerArchiveWriter(Delivery):
     def _finish_layer(self, layer: PackedLayer) -> None:
         write_all(self._output.file, padding(layer.descriptor.size_bytes))
 
-    def commit(self, image: Image) -> str:
+    def commit(self, image: Image, layers: LayerSource) -> str:  # noqa: ARG002
         """Write the end of the archive, return its digest reference.
 
         Raises `DestinationError`.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from nixbridge.destinations.destination import Access, BlobState, LayerSource
 from nixbridge.destinations.oci_names import (
     BLOBS_DIRECTORY,
     INDEX_FILE,
@@ -41,6 +42,11 @@ class OciArchive:
         """Whether layers may be compressed while they are written."""
         return True
 
+    @property
+    def default_compression(self) -> str:
+        """None, as with `oci:`."""
+        return "none"
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `FILE` or `FILE:NAME`.
@@ -50,7 +56,7 @@ class OciArchive:
         path, name = parse_place_and_name("oci-archive", text)
         return cls(path=path, name=name)
 
-    def open(self, *, default_reference: str) -> OciArchiveWriter:  # noqa: ARG002 - see below
+    def open(self, *, default_reference: str, access: Access) -> OciArchiveWriter:  # noqa: ARG002
         """Begin a delivery; as with skopeo, an image that got no name here stays without.
 
         Raises `DestinationError`.
@@ -58,7 +64,7 @@ class OciArchive:
         with failing_at(self.path):
             return OciArchiveWriter(self, FileOutput.begin(self.path))
 
-    def inspect(self) -> StoredImage:
+    def inspect(self, access: Access) -> StoredImage:  # noqa: ARG002 - files need none
         """Return the image in the archive.
 
         Raises `DestinationError`, `IntegrityError`, `InputError`.
@@ -77,9 +83,9 @@ class OciArchiveWriter(Delivery):
         self._layer_at = 0
         self._header_bytes = 0
 
-    def has_blob(self, blob: Descriptor) -> bool:
+    def find_blob(self, blob: Descriptor) -> BlobState:
         """Return whether the image had the blob in a layer before."""
-        return blob.digest in self._blobs
+        return BlobState.THERE if blob.digest in self._blobs else BlobState.ABSENT
 
     def reuse_layer(self, layer: PackedLayer) -> None:
         """Do nothing: the blob is in the archive."""
@@ -121,7 +127,7 @@ class OciArchiveWriter(Delivery):
         write_all(file, header)
         file.seek(0, os.SEEK_END)
 
-    def commit(self, image: Image) -> str:
+    def commit(self, image: Image, layers: LayerSource) -> str:  # noqa: ARG002
         """Write the end of the archive, return its digest reference.
 
         Raises `DestinationError`.

@@ -16,6 +16,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Self
 
+from nixbridge.destinations.destination import Access, BlobState, LayerSource
 from nixbridge.destinations.oci_names import (
     BLOBS_DIRECTORY,
     INDEX_FILE,
@@ -55,6 +56,11 @@ class OciLayout:
         """Whether layers may be compressed while they are written."""
         return True
 
+    @property
+    def default_compression(self) -> str:
+        """None: on a disk, reading what is compressed costs more than its room."""
+        return "none"
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `DIR` or `DIR:NAME`.
@@ -64,7 +70,7 @@ class OciLayout:
         directory, name = parse_place_and_name("oci", text)
         return cls(directory=directory, name=name)
 
-    def open(self, *, default_reference: str) -> OciLayoutWriter:  # noqa: ARG002 - see below
+    def open(self, *, default_reference: str, access: Access) -> OciLayoutWriter:  # noqa: ARG002
         """Begin a delivery; as with skopeo, an image that got no name here stays without.
 
         Raises `DestinationError`.
@@ -80,7 +86,7 @@ class OciLayout:
         """Return where a blob lies, or would."""
         return self.directory / BLOBS_DIRECTORY / digest.hex
 
-    def inspect(self) -> StoredImage:
+    def inspect(self, access: Access) -> StoredImage:  # noqa: ARG002 - files need none
         """Return the image that lies there.
 
         Raises `DestinationError`, `IntegrityError`, `InputError`.
@@ -101,7 +107,7 @@ class OciLayoutWriter(Delivery):
         self._staged: dict[BlobDigest, str] = {}
         self._reused: dict[BlobDigest, Descriptor] = {}
 
-    def has_blob(self, blob: Descriptor) -> bool:
+    def find_blob(self, blob: Descriptor) -> BlobState:
         """Return whether there is a file of the blob's name and size.
 
         Blobs appear by renaming, so what is there was whole when it came.
@@ -109,13 +115,14 @@ class OciLayoutWriter(Delivery):
         Raises `DestinationError`.
         """
         if blob.digest in self._staged:
-            return True
+            return BlobState.THERE
         with failing_at(self._layout.directory, doing="reading"):
             try:
                 status = self._layout.blob(blob.digest).lstat()
             except FileNotFoundError:
-                return False
-            return stat.S_ISREG(status.st_mode) and status.st_size == blob.size_bytes
+                return BlobState.ABSENT
+        is_whole = stat.S_ISREG(status.st_mode) and status.st_size == blob.size_bytes
+        return BlobState.THERE if is_whole else BlobState.ABSENT
 
     def reuse_layer(self, layer: PackedLayer) -> None:
         """Take a layer whose blob is there."""
@@ -143,7 +150,7 @@ class OciLayoutWriter(Delivery):
 
         return BlobSink(file, size_bytes, place=self._layout.directory, finished=finish)
 
-    def commit(self, image: Image) -> str:
+    def commit(self, image: Image, layers: LayerSource) -> str:  # noqa: ARG002
         """Write config, manifest and index, return the digest reference.
 
         Raises `DestinationError`, `IntegrityError`.
@@ -156,7 +163,7 @@ class OciLayoutWriter(Delivery):
         directory = self._layout.directory
         with failing_at(directory), locked(directory):
             for blob in self._reused.values():
-                if not self.has_blob(blob):
+                if self.find_blob(blob) is BlobState.ABSENT:
                     raise DestinationError(
                         f"the blob `{blob.digest}` was removed from `{directory}` meanwhile",
                         hint="run it again",

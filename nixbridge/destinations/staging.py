@@ -241,6 +241,11 @@ class Delivery(ABC):
         """No: in most files one thing stands behind the other."""
         return False
 
+    @property
+    def publishes_by_renaming(self) -> bool:
+        """Yes, as files are."""
+        return True
+
     def __enter__(self) -> Self:
         return self
 

@@ -8,28 +8,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
+from nixbridge.destinations.destination import Access
 from nixbridge.destinations.oci_names import BLOBS_DIRECTORY, INDEX_FILE, REF_NAME
 from nixbridge.destinations.staging import failing_at
-from nixbridge.errors import DestinationError, InputError, IntegrityError
+from nixbridge.errors import DestinationError, InputError, IntegrityError, NixbridgeError
 from nixbridge.oci import BlobDigest, DiffId
 from nixbridge.packing.archive import Archive, open_archive
+
+
+class AbsentImageError(DestinationError):
+    """There is no image where one was looked for; all else that can be asked there works."""
+
+
+class _MissingFileError(DestinationError):
+    """A file is not there that makes an image."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredLayer:
     """A layer as manifest and config tell of it; `comment` is from its history entry.
 
-    `digest` names its bytes as they are stored; it is None where the format keeps no manifest.
+    `digest` names its bytes as they are stored. Where the format keeps no manifest, it is None, and
+    so is `media_type`.
     """
 
     diff_id: DiffId
     digest: BlobDigest | None
     size_bytes: int
     comment: str
+    media_type: str | None = None
+    annotations: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,16 +53,19 @@ class StoredImage:
     digest: BlobDigest | None
     config: Mapping[str, Any]
     layers: tuple[StoredLayer, ...]
+    annotations: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @runtime_checkable
 class Inspectable(Protocol):
     """A destination that can be looked into."""
 
-    def inspect(self) -> StoredImage:
+    def inspect(self, access: Access) -> StoredImage:
         """Return the image that the destination names.
 
-        Raises `DestinationError`, `IntegrityError`.
+        A registry tells `access.places` which blobs the image says that its repository has.
+
+        Raises `AbsentImageError`: there is none. Raises `DestinationError`, `IntegrityError`.
         """
 
 
@@ -102,6 +118,10 @@ class ArchiveBlobs:
         with failing_at(path, doing="reading"):
             try:
                 return cls(open_archive(path))
+            except FileNotFoundError as error:
+                raise AbsentImageError(
+                    f"reading `{path}` failed: no such file or directory"
+                ) from error
             except ValueError as error:
                 raise DestinationError(f"`{path}` is no tar archive") from error
 
@@ -116,22 +136,49 @@ def inspect_layout(blobs: _Blobs, name: str | None, *, reference: str) -> Stored
 
     Raises `DestinationError`, `IntegrityError`.
     """
-    index = _document(blobs, INDEX_FILE)
+    try:
+        index = _document(blobs, INDEX_FILE)
+    except _MissingFileError as error:
+        raise AbsentImageError(error.message) from error
     entry = _pick(_objects(index, "manifests", blobs.place), name, blobs.place)
     digest = BlobDigest(str(entry.get("digest")))
     manifest = _blob(blobs, digest)
-    layers = _objects(manifest, "layers", blobs.place)
     described = manifest.get("config")
     if not isinstance(described, dict):
         raise DestinationError(f"the manifest `{digest}` in `{blobs.place}` names no config")
     config = _blob(blobs, BlobDigest(str(described.get("digest"))))
+    return stored_image(manifest, config, reference=reference, digest=digest, place=blobs.place)
+
+
+def stored_image(
+    manifest: Mapping[str, Any],
+    config: Mapping[str, Any],
+    *,
+    reference: str,
+    digest: BlobDigest,
+    place: Path | str,
+) -> StoredImage:
+    """Return the image that a manifest and its config describe; `place` is what an error names.
+
+    Raises `DestinationError`, `InputError`: they are not what they should be.
+    """
+    layers = _objects(manifest, "layers", place)
     sizes = [size if isinstance(size := layer.get("size"), int) else 0 for layer in layers]
-    digests = [BlobDigest(str(layer.get("digest"))) for layer in layers]
+    plain = _layers(config, sizes, place)
     return StoredImage(
         reference=reference,
         digest=digest,
         config=config,
-        layers=_layers(config, sizes, digests, blobs.place),
+        layers=tuple(
+            replace(
+                stored,
+                digest=BlobDigest(str(layer.get("digest"))),
+                media_type=str(layer.get("mediaType")),
+                annotations=_annotations(layer),
+            )
+            for stored, layer in zip(plain, layers, strict=True)
+        ),
+        annotations=_annotations(manifest),
     )
 
 
@@ -150,15 +197,14 @@ def inspect_docker_archive(blobs: ArchiveBlobs, name: str | None, *, reference: 
         raise _no_such_image(name, tags, place)
     config = _document(blobs, str(found[0].get("Config")))
     sizes = [blobs.archive.sizes_bytes.get(str(layer), 0) for layer in found[0].get("Layers", [])]
-    layers = _layers(config, sizes, [None] * len(sizes), place)
+    layers = _layers(config, sizes, place)
     return StoredImage(reference=reference, digest=None, config=config, layers=layers)
 
 
 def _layers(
     config: Mapping[str, Any],
     sizes_bytes: Sequence[int],
-    digests: Sequence[BlobDigest | None],
-    place: Path,
+    place: Path | str,
 ) -> tuple[StoredLayer, ...]:
     if not isinstance(config.get("config"), dict | None):
         raise DestinationError(f"the config in `{place}` is no image's: it has no object `config`")
@@ -171,12 +217,18 @@ def _layers(
     comments += [""] * (len(diff_ids) - len(comments))
     return tuple(
         StoredLayer(
-            diff_id=DiffId(str(diff_id)), digest=digest, size_bytes=size_bytes, comment=comment
+            diff_id=DiffId(str(diff_id)), digest=None, size_bytes=size_bytes, comment=comment
         )
-        for diff_id, digest, size_bytes, comment in zip(
-            diff_ids, digests, sizes_bytes, comments, strict=False
-        )
+        for diff_id, size_bytes, comment in zip(diff_ids, sizes_bytes, comments, strict=False)
     )
+
+
+def _annotations(document: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the annotations that are as they should be, a text each; others say nothing."""
+    annotations = document.get("annotations")
+    if not isinstance(annotations, dict):
+        return MappingProxyType({})
+    return {name: text for name, text in annotations.items() if isinstance(text, str)}
 
 
 def _pick(entries: list[dict[str, Any]], name: str | None, place: Path) -> dict[str, Any]:
@@ -190,13 +242,14 @@ def _pick(entries: list[dict[str, Any]], name: str | None, place: Path) -> dict[
     return found[0]
 
 
-def _no_such_image(name: str | None, names: list[str], place: Path) -> InputError:
+def _no_such_image(name: str | None, names: list[str], place: Path) -> NixbridgeError:
     listed = ", ".join(f"`{other}`" for other in names) or "none"
-    if name is None:
+    if name is None and names:
         return InputError(
             f"`{place}` holds {len(names)} images", hint=f"add the name of one: {listed}"
         )
-    return InputError(f"`{place}` holds no image `{name}`", hint=f"it holds: {listed}")
+    what = "no image" if name is None else f"no image `{name}`"
+    return AbsentImageError(f"`{place}` holds {what}", hint=f"it holds: {listed}")
 
 
 def _blob(blobs: _Blobs, digest: BlobDigest) -> dict[str, Any]:
@@ -217,7 +270,7 @@ def _read(blobs: _Blobs, name: str) -> bytes:
     try:
         return blobs.read(name)
     except KeyError as error:
-        raise DestinationError(f"`{blobs.place}` holds no `{name}`") from error
+        raise _MissingFileError(f"`{blobs.place}` holds no `{name}`") from error
 
 
 def _json(blobs: _Blobs, name: str) -> object:
@@ -239,7 +292,7 @@ def _parse(data: bytes, name: str, place: Path) -> object:
     return document
 
 
-def _objects(document: Mapping[str, Any], key: str, place: Path) -> list[dict[str, Any]]:
+def _objects(document: Mapping[str, Any], key: str, place: Path | str) -> list[dict[str, Any]]:
     values = document.get(key)
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
         raise DestinationError(f"`{place}` is no image that we know: it has no list `{key}`")

@@ -1,8 +1,9 @@
 """What is known of the bytes of layers, kept from one run to the next.
 
 An SQLite file in the user's cache directory, from a layer's key to its digests and sizes, and to
-its recipe, so that `nixbridge cache verify` can make it again. It is only a memory: whatever is
-wrong with it, an image can be made without it, so a file that is not as we wrote it is begun anew.
+its recipe, so that `nixbridge cache verify` can make it again; and the repositories of registries
+where blobs were seen. It is only a memory: whatever is wrong with it, an image can be made without
+it, so a file that is not as we wrote it is begun anew.
 
 One process uses the file at a time, for milliseconds, under the lock of another file; so it can be
 removed and made again without SQLite's own locks and journals in the way. Each row carries a
@@ -16,7 +17,7 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ DEFAULT_LIMIT_BYTES: Final = 64 << 20
 
 # "nixb": says of a file that it is ours. The version is of the tables below.
 _APPLICATION_ID: Final = 0x6E697862
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = f"""
 create table layers (
     key text primary key not null,
@@ -44,11 +45,24 @@ create table layers (
     used_at integer not null,
     weight_bytes integer not null
 ) without rowid;
+create table places (
+    registry text not null,
+    digest text not null,
+    repository text not null,
+    checksum text not null,
+    seen_at integer not null,
+    primary key (registry, digest, repository)
+) without rowid;
 pragma application_id = {_APPLICATION_ID};
 pragma user_version = {_VERSION};
 """
 # What a row takes besides its recipe, about.
 _ROW_BYTES: Final = 400
+# What a row of the other table takes, about, and the part of the limit that they have besides.
+_PLACE_BYTES: Final = 250
+_PLACES_PER_LIMIT: Final = 0.25
+# A mount that comes to nothing costs a request, so few are tried.
+_MOST_REPOSITORIES: Final = 4
 # SQLite takes 999 variables in one statement, in old versions.
 _KEYS_PER_QUERY: Final = 500
 
@@ -101,7 +115,8 @@ class _DamageError(Exception):
 class LayerCache:
     """The cache at `path`, whose directory is made when there is something to remember.
 
-    `find` and `remember` never fail: they warn, once, and go on without.
+    `find` and `remember`, `repositories` and `remember_places` never fail: they warn, once, and go
+    on without.
     """
 
     def __init__(self, path: Path, *, warn: Warn, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
@@ -152,6 +167,49 @@ class LayerCache:
         )
         connection.execute("commit")
 
+    def repositories(self, registry: str, digest: BlobDigest) -> tuple[str, ...]:
+        """Return the repositories of `registry` that had the blob, the last seen first."""
+
+        def select(connection: sqlite3.Connection) -> tuple[str, ...]:
+            rows = connection.execute(
+                "select registry, digest, repository, checksum from places "
+                "where registry = ? and digest = ? order by seen_at desc, repository limit ?",
+                (registry, str(digest), _MOST_REPOSITORIES),
+            )
+            return tuple(_read_place(row) for row in rows)
+
+        return self._without_failing(
+            lambda: self._run(select) if self._is_there() else (), otherwise=()
+        )
+
+    def remember_places(
+        self, registry: str, repository: str, digests: Iterable[BlobDigest]
+    ) -> None:
+        """Keep in mind that `repository` has these blobs."""
+        places = [(registry, str(digest), repository) for digest in digests]
+        if places:
+            self._without_failing(
+                lambda: self._run(lambda connection: self._insert_places(connection, places)),
+                otherwise=None,
+            )
+
+    def _insert_places(
+        self, connection: sqlite3.Connection, places: Sequence[tuple[str, str, str]]
+    ) -> None:
+        now = int(time.time())
+        connection.execute("begin immediate")
+        connection.executemany(
+            "insert or replace into places (registry, digest, repository, checksum, seen_at) "
+            "values (?, ?, ?, ?, ?)",
+            [(*place, _checksum(place), now) for place in places],
+        )
+        connection.execute(
+            "delete from places where (registry, digest, repository) in (select registry, digest, "
+            "repository from places order by seen_at desc, registry, digest limit -1 offset ?)",
+            (int(self._limit_bytes * _PLACES_PER_LIMIT) // _PLACE_BYTES,),
+        )
+        connection.execute("commit")
+
     def layers(self) -> dict[LayerRecipe, LayerBytes]:
         """Return all that is known.
 
@@ -187,7 +245,7 @@ class LayerCache:
             path=self._path,
             layer_count=self._run(count) if is_there else 0,
             size_bytes=self._path.stat().st_size if is_there else 0,
-            limit_bytes=self._limit_bytes,
+            limit_bytes=int(self._limit_bytes * (1 + _PLACES_PER_LIMIT)),
         )
 
     def clear(self) -> None:
@@ -315,6 +373,13 @@ def _read_row(row: _Row) -> tuple[LayerRecipe, LayerBytes]:
         blob_digest=BlobDigest(blob_digest),
         blob_size_bytes=blob_size_bytes,
     )
+
+
+def _read_place(row: tuple[str, str, str, str]) -> str:
+    *place, checksum = row
+    if _checksum(tuple(place)) != checksum:
+        raise _DamageError("is damaged")
+    return place[-1]
 
 
 def _checksum(values: tuple[object, ...]) -> str:

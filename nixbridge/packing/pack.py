@@ -6,64 +6,19 @@ of a layer and its recipe make a `PackedLayer`, whether it was packed just now o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
-from typing import Final
 
-from nixbridge.closure import StorePath, StoreRoot
-from nixbridge.layering import PlannedLayer
+from nixbridge.closure import PathInfo
 from nixbridge.oci import MEDIA_TYPE_LAYER_TAR, BlobDigest, Descriptor
+from nixbridge.packing.annotations import LayerAnnotations
 from nixbridge.packing.compression import CompressingSink, Compression
 from nixbridge.packing.layer_recipe import LayerKey
 from nixbridge.packing.packed_layer import LayerBytes, PackedLayer, Sink
 from nixbridge.packing.tar import Observer
-from nixbridge.packing.tree import LayerTree, layer_tree
+from nixbridge.packing.tree import LayerTree
 from nixbridge.packing.workers import OwnTar, TarSource, Walked
-
-# Annotations of a layer's descriptor: what its bytes are a function of (a digest), and what they
-# were compressed by, in words.
-LAYER_KEY_ANNOTATION: Final = "org.nixbridge.layer-key"
-COMPRESSION_ANNOTATION: Final = "org.nixbridge.compression"
-
-
-def pack_layer(
-    layer: PlannedLayer, store: StoreRoot, sink: Sink, *, compression: Compression | None = None
-) -> PackedLayer:
-    """Write the blob of a planned layer to `sink`.
-
-    Raises `PackError` and `InputError`, as `layer_tree` and `write_tar` do.
-    """
-    return pack_tree(
-        layer_tree(layer, store),
-        sink,
-        compression=compression,
-        paths=tuple(dict.fromkeys(path.info.path for path in layer.paths)),
-        reason=layer.reason,
-        history=layer.history,
-    )
-
-
-def pack_tree(
-    tree: LayerTree,
-    sink: Sink,
-    *,
-    compression: Compression | None = None,
-    paths: tuple[StorePath, ...] = (),
-    reason: str,
-    history: Mapping[str, str] = MappingProxyType({}),
-) -> PackedLayer:
-    """Write the blob of a tree to `sink`, and say of it what is given.
-
-    Raises `PackError`, as `write_tar` does.
-    """
-    return packed_layer(
-        write_blob(tree, sink, compression=compression),
-        compression=compression,
-        paths=paths,
-        reason=reason,
-        history=history,
-    )
 
 
 def write_blob(
@@ -111,26 +66,27 @@ def packed_layer(
     *,
     key: LayerKey | None = None,
     compression: Compression | None = None,
-    paths: tuple[StorePath, ...] = (),
+    infos: Sequence[PathInfo] = (),
     reason: str,
     history: Mapping[str, str] = MappingProxyType({}),
 ) -> PackedLayer:
     """Return the layer whose bytes are known; `key` where they are a function of its recipe."""
-    annotations = {}
-    if key is not None:
-        annotations[LAYER_KEY_ANNOTATION] = str(key)
-    if compression is not None:
-        annotations[COMPRESSION_ANNOTATION] = compression.identity
+    annotations = LayerAnnotations(
+        key=key,
+        compression_identity=None if compression is None else compression.identity,
+        tar_size_bytes=known.tar_size_bytes,
+        nar_sizes_bytes={info.path: info.nar_size_bytes for info in infos},
+    )
     return PackedLayer(
         descriptor=Descriptor(
             media_type=MEDIA_TYPE_LAYER_TAR if compression is None else compression.media_type,
             digest=known.blob_digest,
             size_bytes=known.blob_size_bytes,
-            annotations=annotations,
+            annotations=annotations.to_oci(),
         ),
         diff_id=known.diff_id,
         tar_size_bytes=known.tar_size_bytes,
-        paths=paths,
+        paths=tuple(info.path for info in infos),
         reason=reason,
         history=history,
     )

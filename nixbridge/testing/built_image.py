@@ -23,6 +23,7 @@ from nixbridge.containers import (
     read_layers,
 )
 from nixbridge.containers.container import TIMEOUT_SECONDS
+from nixbridge.destinations import Access
 from nixbridge.destinations.oci_layout import OciLayout
 from nixbridge.destinations.stored_image import StoredImage
 from nixbridge.errors import DestinationError
@@ -106,7 +107,7 @@ class BuiltImage:
 
     @cached_property
     def _stored(self) -> StoredImage:
-        return self.layout.inspect()
+        return self.layout.inspect(Access())
 
     @property
     def digest(self) -> BlobDigest | None:

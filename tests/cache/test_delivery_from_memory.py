@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from destinations.sample_image import NoLayers
 from fake_store import FakeStore, Listener, Node, one_layer_each, planned
 from nixbridge.delivery import (
     Delivery,
@@ -23,7 +24,7 @@ from nixbridge.delivery import (
     is_right,
 )
 from nixbridge.description import NixDatabaseRequest, Perm
-from nixbridge.destinations import parse_destination
+from nixbridge.destinations import Access, BlobState, parse_destination
 from nixbridge.errors import DestinationError, InputError, IntegrityError
 from nixbridge.image import BaseImage, read_base_image
 from nixbridge.layering import LayerPlan, PlannedPath
@@ -75,6 +76,7 @@ class World:
                 workers=self.workers,
             ),
             self.listener,
+            Access(),
         )
 
     def lose_store(self) -> None:
@@ -150,12 +152,17 @@ def test_annotations_tell_the_key_and_the_compressor(world: World) -> None:
         {
             "org.nixbridge.compression": gzip.identity,
             "org.nixbridge.layer-key": str(LayerRecipe.of_layer(layer, gzip).key),
+            "org.nixbridge.store-paths": (
+                f"{layer.paths[0].info.path} {layer.paths[0].info.nar_size_bytes}"
+            ),
+            "org.nixbridge.tar-size": str(packed.tar_size_bytes),
         }
-        for layer in layer_plan.layers
+        for layer, packed in zip(layer_plan.layers, delivery.image.layers, strict=False)
     ]
     assert set(manifest["layers"][2]["annotations"]) == {
         "org.nixbridge.compression",
         "org.nixbridge.layer-key",
+        "org.nixbridge.tar-size",
     }
 
 
@@ -283,14 +290,14 @@ def test_a_blob_that_goes_away_meanwhile(world: World) -> None:
     layer_plan = world.sample()
     first = world.deliver(layer_plan)
     layer = first.image.layers[0]
-    writer = parse_destination(f"oci:{world.layout}:y").open(default_reference="x")
+    writer = parse_destination(f"oci:{world.layout}:y").open(default_reference="x", access=Access())
     with writer:
-        assert writer.has_blob(layer.descriptor)
+        assert writer.find_blob(layer.descriptor) is BlobState.THERE
         for each in first.image.layers:
             writer.reuse_layer(each)
         (world.layout / "blobs/sha256" / layer.descriptor.digest.hex).unlink()
         with pytest.raises(DestinationError) as caught:
-            writer.commit(first.image)
+            writer.commit(first.image, NoLayers())
     assert caught.value.message == (
         f"the blob `{layer.descriptor.digest}` was removed from `{world.layout}` meanwhile"
     )
@@ -314,7 +321,10 @@ def test_a_file_with_a_mode_of_its_own_is_not_remembered(world: World) -> None:
     info = world.store.add("app", {"file": (b"1", False)})
     (world.store.place(info) / "file").chmod(0o640)
     odd = world.deliver(one_layer_each(info))
-    assert odd.image.layers[0].descriptor.annotations == {}
+    assert set(odd.image.layers[0].descriptor.annotations) == {
+        "org.nixbridge.store-paths",
+        "org.nixbridge.tar-size",
+    }
     assert world.deliver(one_layer_each(info)).known_layer_count == 0
     (world.store.place(info) / "file").chmod(0o444)
     right = world.deliver(one_layer_each(info))

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from fake_store import FakeStore, planned
 from nixbridge.errors import InputError
 from nixbridge.oci import BlobDigest
-from nixbridge.packing import Compression, LayerTree, pack_layer, pack_tree, write_blob
+from nixbridge.packing import Compression, LayerTree, layer_tree, packed_layer, write_blob
 from nixbridge.packing.compression import CompressingSink
 
 KINDS = ["gzip", "gzip:0", "gzip:3", "zlib:1", "zlib", "zstd:1", "zstd", "zstd:19"]
@@ -224,8 +224,9 @@ def sample_tree() -> LayerTree:
 def test_a_packed_layer(kind: str) -> None:
     compression = parsed(kind)
     plain, squeezed = io.BytesIO(), io.BytesIO()
-    tar = pack_tree(sample_tree(), plain, reason="r")
-    packed = pack_tree(sample_tree(), squeezed, compression=compression, reason="r")
+    tar = write_blob(sample_tree(), plain)
+    known = write_blob(sample_tree(), squeezed, compression=compression)
+    packed = packed_layer(known, compression=compression, reason="r")
     blob = squeezed.getvalue()
     assert packed.diff_id == tar.diff_id
     assert packed.diff_id.hex == hashlib.sha256(plain.getvalue()).hexdigest()
@@ -233,8 +234,10 @@ def test_a_packed_layer(kind: str) -> None:
     assert packed.descriptor.digest == BlobDigest.of(blob)
     assert packed.descriptor.size_bytes == len(blob)
     assert packed.descriptor.media_type == compression.media_type
-    assert packed.descriptor.annotations == {"org.nixbridge.compression": compression.identity}
-    assert tar.descriptor.annotations == {}
+    assert packed.descriptor.annotations == {
+        "org.nixbridge.compression": compression.identity,
+        "org.nixbridge.tar-size": str(tar.tar_size_bytes),
+    }
 
 
 @pytest.mark.parametrize("kind", FAST_KINDS)
@@ -251,8 +254,9 @@ def test_a_planned_layer(tmp_path: Path) -> None:
     store = FakeStore(tmp_path)
     info = store.add("app", {"bin": {"app": (b"#!/bin/sh\n" * 1000, True)}})
     out = io.BytesIO()
-    packed = pack_layer(planned(info), store.root, out, compression=parsed("gzip"))
-    assert packed.diff_id.hex == hashlib.sha256(gzip.decompress(out.getvalue())).hexdigest()
+    tree = layer_tree(planned(info), store.root)
+    known = write_blob(tree, out, compression=parsed("gzip"))
+    assert known.diff_id.hex == hashlib.sha256(gzip.decompress(out.getvalue())).hexdigest()
 
 
 MEASURE = """

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from nixbridge.closure import ClosureGraph
 from nixbridge.description import ImageDescription
-from nixbridge.destinations import Destination, parse_destination
+from nixbridge.destinations import Access, Destination, parse_destination
 from nixbridge.image import Image, assemble
 from nixbridge.oci import MEDIA_TYPE_LAYER_TAR, BlobDigest, Descriptor, DiffId, Platform
-from nixbridge.packing import PackedLayer
+from nixbridge.packing import PackedLayer, Sink
 
 
 def tar_of(files: dict[str, bytes]) -> bytes:
@@ -44,6 +44,13 @@ def packed(tar: bytes) -> PackedLayer:
     )
 
 
+class NoLayers:
+    """For destinations that were given all layers before."""
+
+    def write_layer(self, layer: PackedLayer, sink: Sink) -> None:
+        raise AssertionError((layer, sink))
+
+
 @dataclass(frozen=True)
 class Sample:
     """An image whose layers are `tars`, from bottom to top."""
@@ -68,7 +75,7 @@ class Sample:
     def deliver(self, destination: Destination | str) -> str:
         if isinstance(destination, str):
             destination = parse_destination(destination)
-        with destination.open(default_reference="shop:1") as writer:
+        with destination.open(default_reference="shop:1", access=Access()) as writer:
             for tar in self.tars:
                 sink = writer.begin_layer(len(tar))
                 # In two parts, the second from a buffer that changes afterwards.
@@ -77,13 +84,13 @@ class Sample:
                 sink.write(memoryview(buffer))
                 buffer[:] = bytes(len(buffer))
                 sink.finish(packed(tar))
-            return writer.commit(self.image)
+            return writer.commit(self.image, NoLayers())
 
     def interrupt(self, destination: Destination | str, *, layers: int) -> None:
         """Deliver so many layers and half of one more, and raise `Interrupted`."""
         if isinstance(destination, str):
             destination = parse_destination(destination)
-        with destination.open(default_reference="shop:1") as writer:
+        with destination.open(default_reference="shop:1", access=Access()) as writer:
             for tar in self.tars[:layers]:
                 sink = writer.begin_layer(len(tar))
                 sink.write(tar)

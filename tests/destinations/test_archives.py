@@ -27,6 +27,7 @@ from destinations.sample_image import (
     packed,
     program,
 )
+from nixbridge.destinations import Access
 from nixbridge.destinations.docker_archive import DockerArchive
 from nixbridge.destinations.oci_archive import OciArchive
 from nixbridge.destinations.staging import PARTIAL_PREFIX
@@ -124,7 +125,7 @@ def test_docker_archive_of_an_image_without_a_name(tmp_path: Path) -> None:
     # As skopeo and `docker save` by an image's id write it.
     assert docker_manifest(members_of(tmp_path / "a"))["RepoTags"] is None
     assert reference == f"docker-archive:{tmp_path}/a:@{OTHER.image.digest}"
-    stored = DockerArchive.parse(f"{tmp_path}/a").inspect()
+    stored = DockerArchive.parse(f"{tmp_path}/a").inspect(Access())
     assert stored.config == json.loads(OTHER.image.config_bytes)
 
 
@@ -140,7 +141,7 @@ def test_docker_archive_refuses(text: str) -> None:
 def test_docker_archive_of_a_package_whose_name_no_image_can_have(tmp_path: Path) -> None:
     archive = DockerArchive.parse(f"{tmp_path}/a")
     with pytest.raises(InputError, match=r"`gtk\+3:1` is not an image reference") as caught:
-        archive.open(default_reference="gtk+3:1")
+        archive.open(default_reference="gtk+3:1", access=Access())
     assert caught.value.hint == "give the image another name: `docker-archive:FILE:NAME:TAG`"
     assert files_below(tmp_path) == {}
 
@@ -266,7 +267,7 @@ def test_the_place_is_below_a_file(tmp_path: Path, kind: str) -> None:
 def test_a_layer_of_another_size_is_refused(tmp_path: Path, kind: str) -> None:
     tar = OTHER.tars[0]
     parse = OciArchive.parse if kind == "oci-archive" else DockerArchive.parse
-    with parse(f"{tmp_path}/a").open(default_reference="shop:1") as writer:
+    with parse(f"{tmp_path}/a").open(default_reference="shop:1", access=Access()) as writer:
         sink = writer.begin_layer(len(tar))
         sink.write(tar[:-1])
         with pytest.raises(IntegrityError, match="has 10239 bytes"):

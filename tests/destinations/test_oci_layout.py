@@ -19,10 +19,12 @@ from destinations.sample_image import (
     OTHER,
     SAMPLE,
     Interrupted,
+    NoLayers,
     files_below,
     packed,
     program,
 )
+from nixbridge.destinations import Access
 from nixbridge.destinations.oci_layout import OciLayout
 from nixbridge.destinations.staging import PARTIAL_PREFIX
 from nixbridge.errors import DestinationError, InputError, IntegrityError
@@ -212,14 +214,14 @@ def test_after_kill_9_the_next_run_works(
 
 def test_a_delivery_under_way_is_no_leftover(tmp_path: Path) -> None:
     layout = OciLayout.parse(f"{tmp_path}/out:slow")
-    with layout.open(default_reference="shop:1") as writer:
+    with layout.open(default_reference="shop:1", access=Access()) as writer:
         tar = OTHER.tars[0]
         sink = writer.begin_layer(len(tar))
         sink.write(tar[:100])
         SAMPLE.deliver(f"oci:{tmp_path}/out:quick")
         sink.write(tar[100:])
         sink.finish(packed(tar))
-        writer.commit(OTHER.image)
+        writer.commit(OTHER.image, NoLayers())
     assert names_in(tmp_path / "out") == ["quick", "slow"]
 
 
@@ -288,7 +290,7 @@ def test_a_layer_of_another_size_is_refused(tmp_path: Path, announced: int, writ
     tar = OTHER.tars[0]
     assert len(tar) == 10_240
     layout = OciLayout.parse(f"{tmp_path}/out")
-    with layout.open(default_reference="shop:1") as writer:
+    with layout.open(default_reference="shop:1", access=Access()) as writer:
         sink = writer.begin_layer(announced)
         sink.write(tar[:written])
         with pytest.raises(IntegrityError, match=f"has {written} bytes, was announced with"):
@@ -299,10 +301,10 @@ def test_a_layer_of_another_size_is_refused(tmp_path: Path, announced: int, writ
 def test_a_layer_that_was_not_written_is_missed(tmp_path: Path) -> None:
     layout = OciLayout.parse(f"{tmp_path}/out")
     with (
-        layout.open(default_reference="shop:1") as writer,
+        layout.open(default_reference="shop:1", access=Access()) as writer,
         pytest.raises(IntegrityError, match="which was not written"),
     ):
-        writer.commit(SAMPLE.image)
+        writer.commit(SAMPLE.image, NoLayers())
     assert files_below(tmp_path) == {}
 
 

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from destinations.sample_image import OTHER, SAMPLE
-from nixbridge.destinations import parse_destination
-from nixbridge.destinations.stored_image import Inspectable, StoredImage
+from nixbridge.destinations import Access, parse_destination
+from nixbridge.destinations.stored_image import AbsentImageError, Inspectable, StoredImage
 from nixbridge.errors import DestinationError, InputError, IntegrityError, NixbridgeError
 
 
 def inspect(text: str) -> StoredImage:
     destination = parse_destination(text)
     assert isinstance(destination, Inspectable)
-    return destination.inspect()
+    return destination.inspect(Access())
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_several_images(tmp_path: Path) -> None:
         inspect(f"oci:{tmp_path}")
     assert caught.value.message == f"`{tmp_path}` holds 2 images"
     assert caught.value.hint == "add the name of one: `one`, `two`"
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(AbsentImageError) as absent:
         inspect(f"oci:{tmp_path}:three")
-    assert caught.value.message == f"`{tmp_path}` holds no image `three`"
+    assert absent.value.message == f"`{tmp_path}` holds no image `three`"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from nixbridge.closure import NarHash, PathInfo, StorePath, StoreRoot
 from nixbridge.description import Perm
 from nixbridge.errors import InputError, NixbridgeError, PackError
 from nixbridge.layering import PlannedLayer, PlannedPath
-from nixbridge.packing import LayerTree, Owner, layer_tree, pack_layer, write_tar
+from nixbridge.packing import LayerTree, Owner, layer_tree, write_blob, write_tar
 
 HASH = "0" * 32
 CLASH_HINT = "put them into two layers, the lower one first, or leave one of them out"
@@ -121,21 +121,15 @@ def test_names_come_from_the_store_and_files_from_its_root(store: Store) -> None
     (store.place("a")).mkdir()
     (store.place("a") / "file").write_text("content")
     sink = io.BytesIO()
-    packed = pack_layer(
-        PlannedLayer(paths=(planned("a"),), reason="why", history={"created_by": "me"}),
-        store.root,
-        sink,
-    )
+    layer = PlannedLayer(paths=(planned("a"),), reason="why", history={})
+    known = write_blob(layer_tree(layer, store.root), sink)
     sink.seek(0)
     with tarfile.open(fileobj=sink) as tar:
         file = tar.extractfile(f"/nix/store/{HASH}-a/file")
         assert file is not None
         assert file.read() == b"content"
-    assert packed.paths == (path_of("a"),)
-    assert (packed.reason, packed.history) == ("why", {"created_by": "me"})
-    assert packed.descriptor.media_type == "application/vnd.oci.image.layer.v1.tar"
-    assert packed.descriptor.digest.hex == packed.diff_id.hex
-    assert packed.descriptor.size_bytes == packed.tar_size_bytes == len(sink.getvalue())
+    assert known.blob_digest.hex == known.diff_id.hex
+    assert known.blob_size_bytes == known.tar_size_bytes == len(sink.getvalue())
 
 
 def test_files_of_a_path_copied_to_the_root_lose_its_name(store: Store) -> None:

@@ -16,7 +16,7 @@ import pytest
 from nixbridge.closure import NarHash, PathInfo, StorePath, StoreRoot
 from nixbridge.errors import PackError
 from nixbridge.layering import PlannedPath
-from nixbridge.packing import LayerTree, pack_tree, write_tar
+from nixbridge.packing import LayerTree, packed_layer, write_blob, write_tar
 
 PATH = StorePath(f"/nix/store/{'0' * 32}-a")
 MIB = 1 << 20
@@ -88,7 +88,9 @@ def test_what_is_said_of_a_tree_is_in_the_packed_layer() -> None:
     tree = LayerTree()
     tree.add_file_bytes("/file", b"x")
     sink = io.BytesIO()
-    packed = pack_tree(tree, sink, paths=(PATH,), reason="why", history={"comment": "c"})
+    known = write_blob(tree, sink)
+    info = PathInfo(path=PATH, nar_hash=NarHash("0" * 64), nar_size_bytes=7, references=())
+    packed = packed_layer(known, infos=(info,), reason="why", history={"comment": "c"})
     assert (packed.paths, packed.reason, packed.history) == ((PATH,), "why", {"comment": "c"})
     assert packed.tar_size_bytes == packed.descriptor.size_bytes == len(sink.getvalue()) == 2560
     assert packed.descriptor.digest.hex == packed.diff_id.hex
