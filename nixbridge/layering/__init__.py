@@ -5,11 +5,19 @@ from __future__ import annotations
 from nixbridge.layering.options import PlanOptions
 from nixbridge.layering.plan import NIX_DATABASE_REASON, LayerPlan, PlannedLayer, PlannedPath
 from nixbridge.layering.planner import plan_layers
+from nixbridge.layering.stability import (
+    REPACK_WITHIN_UPDATES,
+    PreviousLayer,
+    PreviousPlan,
+    Repacking,
+    stable_groups,
+)
 from nixbridge.layering.strategy import LayerTask, PathGroup, Strategy, find_strategy
 from nixbridge.layering.update_cost import CostModel
 
 __all__ = [
     "NIX_DATABASE_REASON",
+    "REPACK_WITHIN_UPDATES",
     "CostModel",
     "LayerPlan",
     "LayerTask",
@@ -17,7 +25,11 @@ __all__ = [
     "PlanOptions",
     "PlannedLayer",
     "PlannedPath",
+    "PreviousLayer",
+    "PreviousPlan",
+    "Repacking",
     "Strategy",
     "find_strategy",
     "plan_layers",
+    "stable_groups",
 ]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from nixbridge.layering.stability import PreviousPlan
+
 
 def _no_weights() -> Mapping[str, float]:
     return MappingProxyType({})
@@ -18,8 +20,10 @@ class PlanOptions:
     `strategy` and `max_layers` are of the image's own part, the last of its description, in place
     of what stands there; None leaves that as it is. Explicit layers are as their description says.
     `weights` are those of patterns of names, before any others (`weights.py`).
+    With `previous`, layers that it holds are kept (`stability.py`).
     """
 
     strategy: str | None = None
     max_layers: int | None = None
     weights: Mapping[str, float] = field(default_factory=_no_weights)
+    previous: PreviousPlan | None = None

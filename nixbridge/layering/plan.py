@@ -12,6 +12,7 @@ from typing import Final
 
 from nixbridge.closure import PathInfo
 from nixbridge.description import NixDatabaseRequest, Perm
+from nixbridge.layering.stability import Repacking
 
 NIX_DATABASE_REASON: Final = "the Nix database"
 
@@ -49,10 +50,12 @@ class LayerPlan:
     """All layers of an image that hold store paths, from bottom to top.
 
     Where `nix_database` is asked for, a layer with the database of these paths lies on top.
+    `repackings` are what was decided on packing parts of the image anew (`stability.py`).
     """
 
     layers: tuple[PlannedLayer, ...]
     nix_database: NixDatabaseRequest | None = None
+    repackings: tuple[Repacking, ...] = ()
 
     @property
     def expected_bytes(self) -> float:

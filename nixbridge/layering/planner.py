@@ -6,8 +6,8 @@ earlier layer holds with the same options comes again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from nixbridge.closure import ClosureGraph, StorePath
@@ -15,6 +15,7 @@ from nixbridge.description import ImageDescription, LayerDescription
 from nixbridge.errors import PlanError
 from nixbridge.layering.options import PlanOptions
 from nixbridge.layering.plan import LayerPlan, PlannedLayer, PlannedPath
+from nixbridge.layering.stability import Repacking, stable_groups
 from nixbridge.layering.strategy import LayerTask, PathGroup, Strategy, find_strategy
 from nixbridge.layering.update_cost import CostModel
 from nixbridge.layering.weights import weigh_paths
@@ -34,9 +35,50 @@ def plan_layers(
     that is not one. Raises `InputError`: a strategy does not exist.
     """
     options = options or PlanOptions()
-    weights = weigh_paths(description.closure.infos, options.weights)
-    model = CostModel(description.closure, weights)
+    model = CostModel(description.closure, weigh_paths(description.closure.infos, options.weights))
+    previous = options.previous
     layers: list[PlannedLayer] = []
+    repackings: list[Repacking] = []
+    for part in plan_parts(description, options):
+        strategy = strategy_of(part.layer.strategy)
+        if previous is None:
+            groups = strategy(part.task)
+        else:
+            groups, repacking = stable_groups(part.task, previous, strategy, model)
+            previous = previous.without(groups)
+            repackings += [] if repacking is None else [repacking]
+        _check(part.layer, groups, part.wanted)
+        for group in groups:
+            paths = tuple(one for path in sorted(group.paths) for one in part.wanted[path])
+            layers.append(
+                PlannedLayer(
+                    paths=paths,
+                    reason=_reason(part.layer, group, paths, is_only=len(groups) == 1),
+                    history=part.layer.history,
+                    change_probability=model.probability(group.paths),
+                )
+            )
+    database = description.nix_database
+    if database is not None:
+        database = replace(database, is_n2c_exact=description.is_n2c_exact)
+    return LayerPlan(layers=tuple(layers), nix_database=database, repackings=tuple(repackings))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanPart:
+    """What is to be placed for one layer of the description: each path in one or two ways."""
+
+    layer: LayerDescription
+    task: LayerTask
+    wanted: Mapping[StorePath, tuple[PlannedPath, ...]]
+
+
+def plan_parts(description: ImageDescription, options: PlanOptions) -> Iterator[PlanPart]:
+    """Yield the parts that an image is planned in, from bottom to top; none is without a path.
+
+    Raises `PlanError`: a layer is asked for what is not in its closure.
+    """
+    weights = weigh_paths(description.closure.infos, options.weights)
     placed: set[PlannedPath] = set()
     for layer in _with_options(description.layers, options):
         closure = description.closure.closure_of((*layer.roots, *layer.copy_to_root))
@@ -54,24 +96,8 @@ def plan_layers(
             max_layers=layer.max_layers,
             weights={path: weights[path] for path in closure.infos},
         )
-        groups = strategy_of(layer.strategy)(task)
-        _check(layer, groups, new)
-        for group in groups:
-            paths = tuple(planned for path in sorted(group.paths) for planned in new[path])
-            reason = _reason(layer, group, paths, is_only=len(groups) == 1)
-            layers.append(
-                PlannedLayer(
-                    paths=paths,
-                    reason=reason,
-                    history=layer.history,
-                    change_probability=model.probability(group.paths),
-                )
-            )
-            placed.update(paths)
-    database = description.nix_database
-    if database is not None:
-        database = replace(database, is_n2c_exact=description.is_n2c_exact)
-    return LayerPlan(layers=tuple(layers), nix_database=database)
+        yield PlanPart(layer=layer, task=task, wanted=new)
+        placed.update(one for planned in new.values() for one in planned)
 
 
 def _with_options(
@@ -173,7 +199,10 @@ def _reason(
     if not at_root:
         return reason
     files = f"files at / from {_names(at_root)}"
-    return files if len(at_root) == len(paths) else f"{reason}; {files}"
+    if len(at_root) == len(paths):
+        return files
+    # The reason of a layer that is kept says so already.
+    return reason if reason.endswith(files) else f"{reason}; {files}"
 
 
 def _own_words(layer: LayerDescription) -> str:

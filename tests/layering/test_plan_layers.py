@@ -21,6 +21,8 @@ from nixbridge.layering import (
     PathGroup,
     PlannedLayer,
     PlanOptions,
+    PreviousLayer,
+    PreviousPlan,
     Strategy,
     find_strategy,
     plan_layers,
@@ -212,6 +214,39 @@ def test_every_layer_has_a_reason(layer: LayerDescription, reasons: list[str]) -
     plan = plan_layers(description_of(SHOP, layer))
     assert [one.reason for one in plan.layers] == reasons
     assert {id(one.history) for one in plan.layers} == {id(layer.history)}
+
+
+def test_each_part_of_an_image_keeps_its_own_layers() -> None:
+    old = (layer_of("openssl"), layer_of("config", at_root="files", max_layers=4))
+    before = plan_layers(description_of(SHOP, *old))
+    assert [words(layer) for layer in before.layers] == [
+        "glibc openssl",
+        "bash",
+        "curl",
+        "shop",
+        "config /files",
+    ]
+    previous = PreviousPlan(
+        layers=tuple(
+            PreviousLayer(
+                paths=frozenset(planned.info.path for planned in layer.paths), reason=layer.reason
+            )
+            for layer in before.layers
+        )
+    )
+    options = PlanOptions(previous=previous)
+    assert plan_layers(description_of(SHOP, *old), options) == before
+    # The part with the files at the root has a path more, and no room for it.
+    new = (old[0], layer_of("config less", at_root="files", max_layers=4))
+    plan = plan_layers(description_of(SHOP | {"less": "glibc"}, *new), options)
+    assert [words(layer) for layer in plan.layers] == [
+        "glibc openssl",
+        "curl",
+        "shop",
+        "config /files",
+        "bash less",
+    ]
+    assert plan.layers[3].reason == before.layers[4].reason
 
 
 def test_one_per_path_puts_references_below() -> None:
