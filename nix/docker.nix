@@ -177,6 +177,7 @@ let
     let
       outputs = package.meta.outputsToInstall or [ "out" ];
       quoted = map (output: "\"${output}\"") outputs;
+      outPath = output: "  ${output}.outPath = \"${package.${output} or package}\";\n";
     in
     ''
       {
@@ -186,9 +187,7 @@ let
         outputs = [ ${lib.concatStringsSep " " quoted} ];
         system = "${package.system}";
         type = "derivation";
-      ${lib.concatMapStrings (
-        output: "  ${output}.outPath = \"${package.${output} or package}\";\n"
-      ) outputs}}
+      ${lib.concatMapStrings outPath outputs}}
     '';
 
   manifest = pkgs.buildPackages.writeText "manifest.nix" ''
@@ -225,7 +224,8 @@ let
     "root/.nix-defexpr/channels" = "/nix/var/nix/profiles/per-user/root/channels";
     "nix/var/nix/profiles/default" = "/nix/var/nix/profiles/default-1-link";
     "nix/var/nix/profiles/default-1-link" = "${profile}";
-    "nix/var/nix/profiles/per-user/root/channels" = "/nix/var/nix/profiles/per-user/root/channels-1-link";
+    "nix/var/nix/profiles/per-user/root/channels" =
+      "/nix/var/nix/profiles/per-user/root/channels-1-link";
     "nix/var/nix/profiles/per-user/root/channels-1-link" = "${channel}";
     "nix/var/nix/gcroots/profiles" = "/nix/var/nix/profiles";
   };

@@ -98,7 +98,7 @@ let
         let
           name =
             spellings.${toLower key}
-              or (throw "buildImage: `${place}.${key}` is not a key${nearMiss (builtins.attrNames table) key}");
+            or (throw "buildImage: `${place}.${key}` is not a key${nearMiss (builtins.attrNames table) key}");
           value = set.${key};
           type = table.${name};
         in

@@ -187,9 +187,7 @@ in
               builtins.filter (output: path ? ${output}) extraOutputsToInstall
             );
           in
-          lib.concatMapStrings (
-            one: "${toString (path.meta.priority or 5)} ${one}\n"
-          ) ([ package ] ++ wanted)
+          lib.concatMapStrings (one: "${toString (path.meta.priority or 5)} ${one}\n") ([ package ] ++ wanted)
         ) (builtins.filter (path: path != null) (lib.flatten paths));
         passAsFile = [ "paths" ];
       }

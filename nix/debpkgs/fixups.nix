@@ -145,21 +145,19 @@ lib.mapAttrs (_: _: { fixup = pythonPackage; }) (
       done
     done
     for program in bin/man bin/mandb; do
-      ${
-        wrap "$program" [
-          "GROFF_FONT_PATH=${units.groff-base}/share/groff/current/font"
-          "GROFF_TMAC_PATH=${units.groff-base}/share/groff/current/tmac"
-          "PATH+=${
-            lib.makeBinPath [
-              units.groff-base
-              units.less
-              units.bsdextrautils
-              units.sed
-            ]
-          }:$out/libexec/man-db:$out/lib/man-db"
-          gconv
-        ]
-      }
+      ${wrap "$program" [
+        "GROFF_FONT_PATH=${units.groff-base}/share/groff/current/font"
+        "GROFF_TMAC_PATH=${units.groff-base}/share/groff/current/tmac"
+        "PATH+=${
+          lib.makeBinPath [
+            units.groff-base
+            units.less
+            units.bsdextrautils
+            units.sed
+          ]
+        }:$out/libexec/man-db:$out/lib/man-db"
+        gconv
+      ]}
       sed -i "s|\"\\\$@\"|-C $out/etc/manpath.config \"\\\$@\"|" $program
     done
   '';

@@ -58,8 +58,7 @@ let
         . ${./python-env.sh}
       '';
 
-  withPackages =
-    select: environment "python3-${python.version}-env" (select final.python3Packages);
+  withPackages = select: environment "python3-${python.version}-env" (select final.python3Packages);
 
   isPythonPackage = package: package ? requires;
 

@@ -66,8 +66,7 @@ let
     let
       # Either attributes, or a function of the finished ones (finalAttrs: { … }).
       arguments = lib.fix (
-        self:
-        if lib.isFunction function then function (self // { finalPackage = package; }) else function
+        self: if lib.isFunction function then function (self // { finalPackage = package; }) else function
       );
       package = mkDerivationFrom arguments (change: mkDerivation (override function change));
     in
@@ -163,7 +162,12 @@ let
     hostPlatform = platform;
     buildPlatform = platform;
     targetPlatform = platform;
-    inherit (platform) isLinux isDarwin isx86_64 isAarch64;
+    inherit (platform)
+      isLinux
+      isDarwin
+      isx86_64
+      isAarch64
+      ;
     hasCC = false;
     cc = throw "debpkgs: there is no compiler in this package set";
   };

@@ -101,10 +101,13 @@ builtins.mapAttrs
       ]
     ];
     zipListsStopsAtTheShorter = [
-      (lib.zipListsWith (a: b: a + b) [
-        1
-        2
-      ] [ 10 ])
+      (lib.zipListsWith (a: b: a + b)
+        [
+          1
+          2
+        ]
+        [ 10 ]
+      )
       [ 11 ]
     ];
     findFirst = [
@@ -416,10 +419,14 @@ builtins.mapAttrs
     ];
     composeManyExtensionsInOrder = [
       (lib.fix (
-        lib.extends (lib.composeManyExtensions [
-          (_: prev: { list = prev.list ++ [ 1 ]; })
-          (_: prev: { list = prev.list ++ [ 2 ]; })
-        ]) (_: { list = [ ]; })
+        lib.extends
+          (lib.composeManyExtensions [
+            (_: prev: { list = prev.list ++ [ 1 ]; })
+            (_: prev: { list = prev.list ++ [ 2 ]; })
+          ])
+          (_: {
+            list = [ ];
+          })
       )).list
       [
         1
@@ -427,10 +434,11 @@ builtins.mapAttrs
       ]
     ];
     makeExtensible = [
-      ((lib.makeExtensible (self: {
-        a = 1;
-        b = self.a + 1;
-      })).extend
+      (
+        (lib.makeExtensible (self: {
+          a = 1;
+          b = self.a + 1;
+        })).extend
         (_: _: { a = 5; })
       ).b
       6
@@ -442,19 +450,50 @@ builtins.mapAttrs
 
     # customisation
     callPackage = [
-      (lib.callPackageWith { a = 1; } ({ a, b, c ? 3 }: { sum = a + b + c; }) { b = 2; }).sum
+      (lib.callPackageWith { a = 1; } (
+        {
+          a,
+          b,
+          c ? 3,
+        }:
+        {
+          sum = a + b + c;
+        }
+      ) { b = 2; }).sum
       6
     ];
     override = [
-      ((lib.makeOverridable ({ a, b ? 1 }: { sum = a + b; }) { a = 1; }).override (old: {
-        b = old.a + 10;
-      })).sum
+      (
+        (lib.makeOverridable (
+          {
+            a,
+            b ? 1,
+          }:
+          {
+            sum = a + b;
+          }
+        ) { a = 1; }).override
+        (old: {
+          b = old.a + 10;
+        })
+      ).sum
       12
     ];
     overrideTwice = [
-      (((lib.makeOverridable ({ a }: { inherit a; }) { a = 1; }).override { a = 2; }).override (old: {
-        a = old.a * 10;
-      })).a
+      (
+        (
+          (lib.makeOverridable (
+            { a }:
+            {
+              inherit a;
+            }
+          ) { a = 1; }).override
+          { a = 2; }
+        ).override
+        (old: {
+          a = old.a * 10;
+        })
+      ).a
       20
     ];
 

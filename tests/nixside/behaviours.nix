@@ -3,7 +3,14 @@ let
   pkgs = import ../../nix/debpkgs { };
   inherit ((import ../../nix { inherit pkgs; }).nix2container) buildLayer;
   image =
-    arguments: (import ../../nix { inherit pkgs; }).buildImage ({ name = "a"; tag = "test"; } // arguments);
+    arguments:
+    (import ../../nix { inherit pkgs; }).buildImage (
+      {
+        name = "a";
+        tag = "test";
+      }
+      // arguments
+    );
 
   hello = "${pkgs.hello}/bin/hello";
   programs =

@@ -64,7 +64,8 @@ rec {
   cartesianProduct =
     attrs:
     foldl' (
-      products: name: concatMap (product: map (value: product // { ${name} = value; }) attrs.${name}) products
+      products: name:
+      concatMap (product: map (value: product // { ${name} = value; }) attrs.${name}) products
     ) [ { } ] (attrNames attrs);
   mapCartesianProduct = function: attrs: map function (cartesianProduct attrs);
 
@@ -125,12 +126,15 @@ rec {
         );
     in
     # zipAttrsWith lists the values in the order of the sets: the right one goes first.
-    merge [ ] [
-      right
-      left
-    ];
+    merge
+      [ ]
+      [
+        right
+        left
+      ];
   recursiveUpdate = recursiveUpdateUntil (
-    _: left: right: !(isAttrs left && isAttrs right)
+    _: left: right:
+    !(isAttrs left && isAttrs right)
   );
 
   matchAttrs =

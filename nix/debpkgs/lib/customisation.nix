@@ -63,7 +63,8 @@ rec {
     let
       call = matchArguments scope function arguments;
       only =
-        name: lib.setFunctionArgs (changed: (call.function changed).${name}) (lib.functionArgs call.function);
+        name:
+        lib.setFunctionArgs (changed: (call.function changed).${name}) (lib.functionArgs call.function);
     in
     lib.mapAttrs (name: _: makeOverridable (only name) call.arguments) (call.function call.arguments);
 

@@ -3,7 +3,9 @@
 {
   inherit (builtins) addErrorContext trace unsafeGetAttrPos;
 
-  traceIf = condition: message: value: if condition then builtins.trace message value else value;
+  traceIf =
+    condition: message: value:
+    if condition then builtins.trace message value else value;
   traceVal = value: builtins.trace value value;
   traceValFn = function: value: builtins.trace (function value) value;
   traceSeq = message: builtins.trace (builtins.deepSeq message message);

@@ -7,7 +7,9 @@ rec {
       "null"
     else if lib.isBool value then
       lib.boolToString value
-    else if lib.isAttrs value && !lib.isStringLike value || lib.isList value || lib.isFunction value then
+    else if
+      lib.isAttrs value && !lib.isStringLike value || lib.isList value || lib.isFunction value
+    then
       abort "generators.mkValueStringDefault: no way to write a ${builtins.typeOf value}"
     else
       toString value;
@@ -39,10 +41,12 @@ rec {
 
   toINI =
     {
-      mkSectionName ? name: lib.escape [
-        "["
-        "]"
-      ] name,
+      mkSectionName ?
+        name:
+        lib.escape [
+          "["
+          "]"
+        ] name,
       mkKeyValue ? mkKeyValueDefault { } "=",
       listsAsDuplicateKeys ? false,
     }:

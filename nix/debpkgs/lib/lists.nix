@@ -149,7 +149,12 @@ rec {
   sortOn =
     key: items:
     map (pair: elemAt pair 1) (
-      builtins.sort (a: b: head a < head b) (map (item: [ (key item) item ]) items)
+      builtins.sort (a: b: head a < head b) (
+        map (item: [
+          (key item)
+          item
+        ]) items
+      )
     );
   naturalSort =
     let
@@ -163,7 +168,10 @@ rec {
     items:
     map (pair: elemAt pair 1) (
       builtins.sort (a: b: compareLists lib.compare (head a) (head b) < 0) (
-        map (item: [ (parts item) item ]) items
+        map (item: [
+          (parts item)
+          item
+        ]) items
       )
     );
   compareLists =

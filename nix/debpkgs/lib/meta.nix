@@ -21,6 +21,8 @@ rec {
   getExe' =
     package: program:
     assert lib.assertMsg (lib.isDerivation package) "getExe': the first argument is no derivation";
-    assert lib.assertMsg (!lib.hasInfix "/" program) "getExe': `${program}` is not the name of a program";
+    assert lib.assertMsg (
+      !lib.hasInfix "/" program
+    ) "getExe': `${program}` is not the name of a program";
     "${lib.getBin package}/bin/${program}";
 }

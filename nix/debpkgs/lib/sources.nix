@@ -7,7 +7,16 @@ rec {
       name = baseNameOf (toString path);
     in
     !(
-      (type == "directory" && builtins.elem name [ ".git" ".svn" ".hg" ".jj" "CVS" ])
+      (
+        type == "directory"
+        && builtins.elem name [
+          ".git"
+          ".svn"
+          ".hg"
+          ".jj"
+          "CVS"
+        ]
+      )
       || lib.hasSuffix "~" name
       || builtins.match "\\.sw[a-z]|\\..*\\.sw[a-z]" name != null
       || lib.hasSuffix ".o" name

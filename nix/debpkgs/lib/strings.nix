@@ -45,7 +45,15 @@ rec {
   concatLines = concatMapStrings (line: line + "\n");
   intersperse =
     separator: items:
-    if items == [ ] then [ ] else builtins.tail (builtins.concatMap (item: [ separator item ]) items);
+    if items == [ ] then
+      [ ]
+    else
+      builtins.tail (
+        builtins.concatMap (item: [
+          separator
+          item
+        ]) items
+      );
   join = concatStringsSep;
   replicate = count: text: concatStrings (lib.lists.replicate count text);
 
@@ -61,10 +69,7 @@ rec {
     prefix: text: if hasPrefix prefix text then substring (stringLength prefix) (-1) text else text;
   removeSuffix =
     suffix: text:
-    if hasSuffix suffix text then
-      substring 0 (stringLength text - stringLength suffix) text
-    else
-      text;
+    if hasSuffix suffix text then substring 0 (stringLength text - stringLength suffix) text else text;
 
   # A regular expression is matched by builtins.split, so what means something to it is escaped.
   splitString =

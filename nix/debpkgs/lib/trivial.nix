@@ -54,8 +54,7 @@
 
   # A set with __functor can be called like a function.
   isFunction =
-    value:
-    builtins.isFunction value || (value ? __functor && lib.isFunction (value.__functor value));
+    value: builtins.isFunction value || (value ? __functor && lib.isFunction (value.__functor value));
   toFunction = value: if lib.isFunction value then value else _: value;
   functionArgs =
     function:
