@@ -10,22 +10,12 @@ import json
 import sys
 import time
 import traceback
-from typing import Any, Final, TextIO, assert_never
+from typing import TYPE_CHECKING, Any, Final, TextIO, assert_never
 
 from nixbridge.errors import NixbridgeError
-from nixbridge.evaluator.progress import (
-    BuildCounts,
-    BuildFinished,
-    BuildStarted,
-    ErrorReported,
-    LogLine,
-    NixEvent,
-    PhaseEntered,
-    RealiseStarted,
-    Said,
-    Transferred,
-    Working,
-)
+
+if TYPE_CHECKING:
+    from nixbridge.evaluator.progress import NixEvent
 
 _PROGRESS_INTERVAL_SECONDS: Final = 0.1
 
@@ -92,6 +82,20 @@ class Console:
 
     def on_nix_event(self, event: NixEvent) -> None:
         """Show what nix does: in place on a terminal, line by line with `-v`."""
+        # A run that starts no nix need not know its events.
+        from nixbridge.evaluator.progress import (  # noqa: PLC0415
+            BuildCounts,
+            BuildFinished,
+            BuildStarted,
+            ErrorReported,
+            LogLine,
+            PhaseEntered,
+            RealiseStarted,
+            Said,
+            Transferred,
+            Working,
+        )
+
         match event:
             case BuildCounts(done=done, expected=expected):
                 self.progress(f"  build     {done} of {expected} derivations")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,18 @@ class Outcome:
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     outcome = Outcome(capsys, "--version")
     assert (outcome.status, outcome.stdout, outcome.stderr) == (0, "nixbridge 0.1.0\n", "")
+
+
+def test_what_a_verb_needs_is_imported_with_it() -> None:
+    """The command starts in a moment because of that."""
+    says = "import sys; from nixbridge import cli; cli.main(['--version']); print(*sys.modules)"
+    argv = [sys.executable, "-c", says]
+    said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
+    assert {name for name in said if name.startswith("nixbridge.")} == {
+        *("nixbridge.cli", "nixbridge.cli.main", "nixbridge.cli.options"),
+        *("nixbridge.console", "nixbridge.errors"),
+    }
+    assert not {"isal", "jinja2", "sqlite3", "urllib3", "zstandard"} & set(said)
 
 
 def test_help_names_every_verb_as_the_readme_does(

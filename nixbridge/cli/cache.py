@@ -15,6 +15,8 @@ from nixbridge.errors import InputError, IntegrityError
 from nixbridge.packing import LayerCache
 from nixbridge.report.cache import cache_document, cache_text
 
+HELP: Final = "What is remembered of layers, so that none is packed twice."
+
 
 def _layer_cache(console: Console) -> LayerCache:
     cache = pipeline.open_layer_cache(os.environ, console)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import Final, cast
 
 import typer
 
 from nixbridge import __version__
-from nixbridge.cli import cache
-from nixbridge.cli.copy import copy
-from nixbridge.cli.doctor import doctor
-from nixbridge.cli.inspect import inspect
 from nixbridge.cli.options import Run
-from nixbridge.cli.plan import plan
-from nixbridge.cli.stations import closure, render, show
-from nixbridge.cli.why import why
 from nixbridge.console import Console
 from nixbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, InputError, NixbridgeError
 
@@ -28,12 +23,23 @@ _EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 # typer's own copy of click is private in some versions; the class is reached by its heir.
 _UsageError: Final = cast("type[Exception]", typer.BadParameter.__mro__[2])
 
-# In the order in which `--help` lists them.
-_VERBS: Final = (render, show, closure, plan, why, copy, inspect, doctor)
+# The module of each verb, in the order in which `--help` lists them. None is imported but for its
+# own verb, or for all: the command starts in the time that what it does takes to import.
+_VERBS: Final[Mapping[str, str]] = {
+    "render": "stations",
+    "show": "stations",
+    "closure": "stations",
+    "plan": "plan",
+    "why": "why",
+    "copy": "copy",
+    "inspect": "inspect",
+    "cache": "cache",
+    "doctor": "doctor",
+}
 
 
-def make_app() -> typer.Typer:
-    """Return the command with all its verbs."""
+def make_app(verbs: Iterable[str]) -> typer.Typer:
+    """Return the command with these verbs."""
     app = typer.Typer(
         name="nixbridge",
         help="Container images from Nix closures.",
@@ -45,17 +51,29 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback(invoke_without_command=True)(nixbridge)
-    for verb in _VERBS:
-        app.command()(verb)
-    cache_app = typer.Typer(
-        help="What is remembered of layers, so that none is packed twice.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
-    )
-    for name, cache_verb in cache.VERBS.items():
-        cache_app.command(name)(cache_verb)
-    app.add_typer(cache_app, name="cache")
+    for verb in verbs:
+        module = importlib.import_module(f"nixbridge.cli.{_VERBS[verb]}")
+        if hasattr(module, "VERBS"):
+            app.add_typer(_group(module), name=verb)
+        else:
+            app.command(verb)(getattr(module, verb))
     return app
+
+
+def _group(module: ModuleType) -> typer.Typer:
+    """Return a verb that has verbs of its own: those of `module`."""
+    group = typer.Typer(help=module.HELP, no_args_is_help=True, rich_markup_mode=None)
+    for name, verb in module.VERBS.items():
+        group.command(name)(verb)
+    return group
+
+
+def _verbs_for(argv: Sequence[str]) -> tuple[str, ...]:
+    """Return the verbs that a command line is about: one, none for the version, or all."""
+    first = next(iter(argv), "--help")
+    if first == "--version":
+        return ()
+    return (first,) if first in _VERBS else tuple(_VERBS)
 
 
 def nixbridge(
@@ -101,7 +119,7 @@ def main(argv: Sequence[str]) -> int:
         ours, nix = _split_arguments(argv)
         run = Run(nix, is_json="--json" in ours)
         console = run.console
-        status = make_app()(args=ours, obj=run, standalone_mode=False)
+        status = make_app(_verbs_for(ours))(args=ours, obj=run, standalone_mode=False)
     except NixbridgeError as error:
         console.error(error)
         return error.exit_status

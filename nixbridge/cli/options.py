@@ -1,19 +1,24 @@
-"""What several verbs share: their options, and `Run`, the run that they are a part of."""
+"""What several verbs share: their options, and `Run`, the run that they are a part of.
+
+Every run of the command imports this, also one that only says its version: whatever a verb needs
+is imported where it is used.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from nixbridge import pipeline
 from nixbridge.console import Console
-from nixbridge.delivery import Described
-from nixbridge.destinations import Access, BlobPlaces
-from nixbridge.source import NixArguments, parse_source
+
+if TYPE_CHECKING:
+    from nixbridge.delivery import Described
+    from nixbridge.destinations import Access, BlobPlaces
+    from nixbridge.source import NixArguments
 
 SOURCE: Final[Any] = typer.Argument(
     ".",
@@ -58,6 +63,8 @@ class Run:
 
     def access(self, *, places: BlobPlaces | None = None) -> Access:
         """Return how the places are reached that the command line names."""
+        from nixbridge.destinations import Access  # noqa: PLC0415 - see the module's words
+
         return Access(environment=os.environ, warn=self.console.warn, places=places)
 
     @contextlib.contextmanager
@@ -71,6 +78,9 @@ class Run:
         is_n2c_exact: bool = False,
     ) -> Iterator[Described]:
         """Evaluate and build `source`; what it names is kept from garbage collection within."""
+        from nixbridge import pipeline  # noqa: PLC0415
+        from nixbridge.source import parse_source  # noqa: PLC0415
+
         parsed = parse_source(source, attribute=attribute)
         if without_nix:
             yield pipeline.describe_without_nix(parsed, self.console, is_n2c_exact=is_n2c_exact)
@@ -84,6 +94,7 @@ class Run:
 
 def nix_arguments_of(expressions: Sequence[str], strings: Sequence[str]) -> NixArguments:
     """Return what `--arg` and `--argstr` say, whose two words `main.py` has joined by `=`."""
+    from nixbridge.source import NixArguments  # noqa: PLC0415
 
     def pairs(words: Sequence[str]) -> dict[str, str]:
         return dict(word.split("=", 1) for word in words)
