@@ -5,9 +5,7 @@ from __future__ import annotations
 import typer
 
 from nixbridge.cli.options import JSON, QUIET, VERBOSE
-from nixbridge.destinations.reference import parse_destination
-from nixbridge.destinations.stored_image import Inspectable
-from nixbridge.errors import InputError
+from nixbridge.destinations.reference import parse_inspectable
 from nixbridge.report.image import stored_image_document, stored_image_text
 
 
@@ -22,10 +20,7 @@ def inspect(
 ) -> None:
     """Show the config and the layers of an image that was delivered."""
     console = context.obj.configure(verbose, quiet)
-    destination = parse_destination(image)
-    if not isinstance(destination, Inspectable):
-        raise InputError(f"`{image}` cannot be looked into")
-    stored = destination.inspect(context.obj.access())
+    stored = parse_inspectable(image).inspect(context.obj.access())
     if is_json:
         console.document(stored_image_document(stored))
     else:

@@ -33,6 +33,7 @@ _VERBS: Final[Mapping[str, str]] = {
     "why": "why",
     "copy": "copy",
     "inspect": "inspect",
+    "diff": "diff",
     "cache": "cache",
     "doctor": "doctor",
 }
