@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from nixbridge.layering.family import plan_family
 from nixbridge.layering.options import PlanOptions
 from nixbridge.layering.plan import NIX_DATABASE_REASON, LayerPlan, PlannedLayer, PlannedPath
+from nixbridge.layering.plan_file import PlanFile, parse_plan_file, plan_file_text
 from nixbridge.layering.planner import plan_layers
 from nixbridge.layering.stability import (
     REPACK_WITHIN_UPDATES,
@@ -22,6 +24,7 @@ __all__ = [
     "LayerPlan",
     "LayerTask",
     "PathGroup",
+    "PlanFile",
     "PlanOptions",
     "PlannedLayer",
     "PlannedPath",
@@ -30,6 +33,9 @@ __all__ = [
     "Repacking",
     "Strategy",
     "find_strategy",
+    "parse_plan_file",
+    "plan_family",
+    "plan_file_text",
     "plan_layers",
     "stable_groups",
 ]
