@@ -14,9 +14,12 @@ from nixbridge.cli.options import (
     ATTRIBUTE,
     JSON,
     N2C_EXACT,
+    NO_CACHE,
+    NO_NIX,
     QUIET,
     SOURCE,
     VERBOSE,
+    WORKERS,
     nix_arguments_of,
 )
 from nixbridge.delivery import PackOptions, check_destinations
@@ -33,36 +36,25 @@ def copy(
     destinations: list[str] = typer.Argument(
         ...,
         metavar="DEST...",
-        help="oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] (with nothing "
-        "after FILE: the image has no name), or - for a docker-archive on standard output.",
+        help="containers-storage:NAME[:TAG] (podman's), docker-daemon:NAME[:TAG], oci:DIR[:TAG], "
+        "oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] (with nothing after FILE: the "
+        "image has no name), or - for a docker-archive on standard output.",
     ),
     attribute: Optional[str] = ATTRIBUTE,
     arg: list[str] = ARG,
     argstr: list[str] = ARGSTR,
-    no_nix: bool = typer.Option(
-        False,
-        "--no-nix",
-        help="Do not call nix: SOURCE is an image description, and all that it names is there.",
-    ),
+    no_nix: bool = NO_NIX,
     compression: str = typer.Option(
         "none",
         "--compression",
         metavar="KIND[:LEVEL]",
         help="Compress layers: gzip, zstd, zlib (gzip's format, slower) or none.",
     ),
-    no_cache: bool = typer.Option(
-        False, "--no-cache", help="Pack every layer, and do not remember its digests."
-    ),
+    no_cache: bool = NO_CACHE,
     check_contents: bool = typer.Option(
         False, "--check-contents", help="Compare every store path with its NAR hash on the way."
     ),
-    workers: Optional[int] = typer.Option(
-        None,
-        "--workers",
-        min=1,
-        metavar="NUMBER",
-        help="Pack so many layers at the same time; else as many as there are processors.",
-    ),
+    workers: Optional[int] = WORKERS,
     n2c_exact: bool = N2C_EXACT,
     is_json: bool = JSON,
     verbose: int = VERBOSE,

@@ -32,6 +32,7 @@ _VERBS: Final[Mapping[str, str]] = {
     "plan": "plan",
     "why": "why",
     "copy": "copy",
+    "serve": "serve",
     "inspect": "inspect",
     "diff": "diff",
     "cache": "cache",

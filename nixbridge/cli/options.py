@@ -35,6 +35,21 @@ ARG: Final[Any] = typer.Option(
 ARGSTR: Final[Any] = typer.Option(
     [], "--argstr", metavar="NAME TEXT", help="Call the Nix file's function with a string."
 )
+NO_NIX: Final[Any] = typer.Option(
+    False,
+    "--no-nix",
+    help="Do not call nix: SOURCE is an image description, and all that it names is there.",
+)
+NO_CACHE: Final[Any] = typer.Option(
+    False, "--no-cache", help="Pack every layer, and do not remember its digests."
+)
+WORKERS: Final[Any] = typer.Option(
+    None,
+    "--workers",
+    min=1,
+    metavar="NUMBER",
+    help="Pack so many layers at the same time; else as many as there are processors.",
+)
 N2C_EXACT: Final[Any] = typer.Option(
     False,
     "--n2c-exact",

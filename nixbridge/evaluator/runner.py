@@ -17,6 +17,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from typing import Final, Protocol
 
 _LOG: Final = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class CommandRunner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SubprocessRunner:
-    """Runs real processes, with `environment` or else our own; their stdin is empty.
+    """Runs real processes, with `environment` or else our own; their stdin is empty, or `stdin`.
 
     One that is not done after `timeout_seconds` is killed, and `run` raises `TimeoutError`.
     """
@@ -65,13 +66,17 @@ class SubprocessRunner:
     timeout_seconds: float | None = None
 
     def run(
-        self, argv: Sequence[str], *, on_stderr_line: Callable[[str], None] | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        on_stderr_line: Callable[[str], None] | None = None,
+        stdin: FileIO | None = None,
     ) -> Completed:
         """Run `argv`; see `CommandRunner`."""
         _LOG.debug("run %s", shlex.join(argv))
         process = subprocess.Popen(  # noqa: S603 - the argv is ours, word by word
             argv,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=self.environment,

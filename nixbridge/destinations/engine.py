@@ -1,0 +1,158 @@
+"""What the container engines have in common: they pull from a registry of ours.
+
+So an engine skips the layers that it has. The registry is on loopback, and there for the time of
+the pull only; before that, layers that are not known are packed to nowhere, to learn their digests.
+An engine that cannot come to us (on another machine, in a network of its own) is sent an archive.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
+from typing import Final
+
+from nixbridge.destinations.catalogue import Catalogue, repository_of
+from nixbridge.destinations.destination import Access, LayerSource
+from nixbridge.destinations.docker_archive import DockerArchiveWriter
+from nixbridge.destinations.served import ServedWriter
+from nixbridge.destinations.serving import ListenAddress, RegistryServer
+from nixbridge.destinations.staging import Output
+from nixbridge.errors import DestinationError, InputError, NixbridgeError
+from nixbridge.image import Image
+from nixbridge.oci import ImageReference
+from nixbridge.packing import PackedLayer, Sink
+
+_LATEST: Final = "latest"
+
+
+def parse_engine_reference(transport: str, text: str) -> ImageReference:
+    """Read `NAME[:TAG]`; without a tag it is `latest`, as to the engines.
+
+    Raises `InputError`.
+    """
+    if not text:
+        raise InputError(f"`{transport}:` names no image", hint=f"write `{transport}:NAME:TAG`")
+    reference = ImageReference.parse(text)
+    if reference.digest is not None:
+        raise InputError(
+            f"`{transport}:{text}` asks for a digest, which comes of what is delivered",
+            hint=f"leave out `@{reference.digest}`",
+        )
+    return ImageReference(name=reference.name, tag=reference.tag or _LATEST)
+
+
+class Engine(ABC):
+    """An engine that keeps images; its name and what it takes an archive by, in words."""
+
+    name: str
+    load_command: str
+
+    @property
+    @abstractmethod
+    def is_elsewhere(self) -> bool:
+        """Whether it is known not to reach a registry on this machine."""
+
+    @abstractmethod
+    def pull(self, served: ImageReference, image: Image) -> None:
+        """Pull what we serve, name it as the user did, and drop the name that we serve it by.
+
+        Raises `DestinationError`.
+        """
+
+    @abstractmethod
+    def load(self, archive: FileIO) -> None:
+        """Take an archive, in which the image has the user's name.
+
+        Raises `DestinationError`.
+        """
+
+
+def _unheard(message: str, hint: str | None = None) -> None:
+    """Say nothing: what cannot be served is raised in the end."""
+
+
+class EngineWriter(ServedWriter):
+    """One delivery to an engine; `reference` is what the image shall be called there."""
+
+    def __init__(
+        self, engine: Engine, reference: ImageReference, access: Access, *, prefix: str
+    ) -> None:
+        self._engine = engine
+        self._reference = reference
+        self._access = access
+        self._prefix = prefix
+
+    def commit(self, image: Image, layers: LayerSource) -> str:
+        """Have the engine pull the image, or else load it; return its digest reference.
+
+        Raises `DestinationError`; what `LayerSource.write_layer` raises.
+        """
+        watched = _WatchedLayers(layers)
+        try:
+            if self._engine.is_elsewhere or not self._serve(image, watched):
+                self._access.warn(
+                    f"{self._engine.name} cannot reach us, so it cannot skip the layers that it "
+                    f"has: all are streamed into `{self._engine.load_command}`"
+                )
+                self._load(image, watched)
+        except DestinationError as refusal:
+            if watched.error is not None:
+                raise watched.error from refusal
+            raise
+        return f"{self._prefix}{self._reference}@{image.digest}"
+
+    def _serve(self, image: Image, layers: LayerSource) -> bool:
+        """Have the engine pull; return whether it came."""
+        repository, tag = repository_of(self._reference), self._reference.tag or _LATEST
+        catalogue = Catalogue()
+        catalogue.add(repository, tag, image, layers)
+        with RegistryServer(ListenAddress(), catalogue, warn=_unheard) as server:
+            server.start()
+            served = ImageReference(name=f"{server.address}/{repository}", tag=tag)
+            try:
+                self._engine.pull(served, image)
+            except DestinationError:
+                # Nobody else knows of the registry: who was not here could not come.
+                if server.was_asked:
+                    raise
+                return False
+        return True
+
+    def _load(self, image: Image, layers: LayerSource) -> None:
+        reading, writing = os.pipe()
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="archive") as thread:
+            # Opened here, so that both ends are closed whatever happens.
+            with FileIO(reading) as archive:
+                written = thread.submit(self._write_archive, FileIO(writing, "w"), image, layers)
+                self._engine.load(archive)
+            written.result()
+
+    def _write_archive(self, pipe: FileIO, image: Image, layers: LayerSource) -> None:
+        output = Output(pipe, place=self._engine.load_command)
+        with DockerArchiveWriter(output, self._reference, prefix="") as writer:
+            for layer in image.layers:
+                sink = writer.begin_layer(layer.descriptor.size_bytes)
+                layers.write_layer(layer, sink)
+                sink.finish(layer)
+            writer.commit(image, layers)
+
+
+class _WatchedLayers:
+    """Layers that remember their first error: what an engine says of it tells less."""
+
+    def __init__(self, layers: LayerSource) -> None:
+        self._layers = layers
+        self.error: NixbridgeError | None = None
+
+    def write_layer(self, layer: PackedLayer, sink: Sink) -> None:
+        """Make the blob of a layer once more; see `LayerSource`."""
+        try:
+            self._layers.write_layer(layer, sink)
+        except DestinationError:
+            # The engine has closed the pipe, and knows why.
+            raise
+        except NixbridgeError as error:
+            self.error = self.error or error
+            raise
