@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Optional
 
 import typer
@@ -12,6 +14,9 @@ from nixbridge.cli.options import (
     ARG,
     ARGSTR,
     ATTRIBUTE,
+    DEST_CERTIFICATES,
+    DEST_CREDENTIALS,
+    DEST_TLS_VERIFY,
     JSON,
     N2C_EXACT,
     NO_CACHE,
@@ -23,6 +28,7 @@ from nixbridge.cli.options import (
     nix_arguments_of,
 )
 from nixbridge.delivery import PackOptions, check_destinations
+from nixbridge.destinations import Destination
 from nixbridge.destinations.docker_archive import DockerArchive
 from nixbridge.destinations.reference import parse_destination
 from nixbridge.errors import InputError
@@ -36,9 +42,10 @@ def copy(
     destinations: list[str] = typer.Argument(
         ...,
         metavar="DEST...",
-        help="containers-storage:NAME[:TAG] (podman's), docker-daemon:NAME[:TAG], oci:DIR[:TAG], "
-        "oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] (with nothing after FILE: the "
-        "image has no name), or - for a docker-archive on standard output.",
+        help="docker://[REGISTRY/]NAME[:TAG], containers-storage:NAME[:TAG] (podman's), "
+        "docker-daemon:NAME[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG], "
+        "docker-archive:FILE[:NAME:TAG] (with nothing after FILE: the image has no name), or - for "
+        "a docker-archive on standard output.",
     ),
     attribute: Optional[str] = ATTRIBUTE,
     arg: list[str] = ARG,
@@ -55,6 +62,9 @@ def copy(
         False, "--check-contents", help="Compare every store path with its NAR hash on the way."
     ),
     workers: Optional[int] = WORKERS,
+    credentials: Optional[str] = DEST_CREDENTIALS,
+    tls_verify: str = DEST_TLS_VERIFY,
+    certificates: Optional[Path] = DEST_CERTIFICATES,
     n2c_exact: bool = N2C_EXACT,
     is_json: bool = JSON,
     verbose: int = VERBOSE,
@@ -64,6 +74,8 @@ def copy(
     console = context.obj.configure(verbose, quiet)
     parsed = [parse_destination(text) for text in destinations]
     is_streamed = any(isinstance(each, DockerArchive) and each.path is None for each in parsed)
+    if credentials is not None:
+        _refuse_several_registries(parsed)
     if is_streamed and is_json:
         raise InputError("the archive and the JSON document cannot both go to standard output")
     options = PackOptions(
@@ -71,6 +83,12 @@ def copy(
         cache=None if no_cache else pipeline.open_layer_cache(os.environ, console),
         checks_contents=check_contents,
         workers=workers or default_workers(),
+    )
+    access = context.obj.access(
+        credentials=credentials,
+        tls_verify=tls_verify,
+        certificates=certificates,
+        places=options.cache,
     )
     check_destinations(dict(zip(destinations, parsed, strict=True)), options.compression)
     with context.obj.described(
@@ -86,7 +104,7 @@ def copy(
             parsed,
             console,
             options,
-            context.obj.access(places=options.cache),
+            access,
         )
     console.say(image_table(delivery.image), at=1)
     if is_json:
@@ -95,3 +113,18 @@ def copy(
         console.say("\n".join(delivery.references))
     else:
         console.data("\n".join(delivery.references))
+
+
+def _refuse_several_registries(destinations: Sequence[Destination]) -> None:
+    """Refuse to show one registry's credentials to another.
+
+    Raises `InputError`.
+    """
+    from nixbridge.destinations.registry import Registry  # noqa: PLC0415 - it knows HTTP
+
+    found = {each.name.repository.registry for each in destinations if isinstance(each, Registry)}
+    if len(found) > 1:
+        raise InputError(
+            f"`--dest-creds` would be shown to {' and '.join(sorted(found))}",
+            hint="log in with `docker login` or `podman login`, or copy to one after the other",
+        )

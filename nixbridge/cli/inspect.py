@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Optional
+
 import typer
 
-from nixbridge.cli.options import JSON, QUIET, VERBOSE
-from nixbridge.destinations.reference import parse_inspectable
+from nixbridge.cli.options import (
+    CERTIFICATES,
+    CREDENTIALS,
+    JSON,
+    QUIET,
+    TLS_VERIFY,
+    VERBOSE,
+)
+from nixbridge.destinations.reference import parse_destination
+from nixbridge.destinations.stored_image import Inspectable
+from nixbridge.errors import InputError
 from nixbridge.report.image import stored_image_document, stored_image_text
 
 
 def inspect(
     context: typer.Context,
     image: str = typer.Argument(
-        ..., help="oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME:TAG]."
+        ...,
+        help="docker://[REGISTRY/]NAME[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG] or "
+        "docker-archive:FILE[:NAME:TAG].",
     ),
+    credentials: Optional[str] = CREDENTIALS,
+    tls_verify: str = TLS_VERIFY,
+    certificates: Optional[Path] = CERTIFICATES,
     is_json: bool = JSON,
     verbose: int = VERBOSE,
     quiet: int = QUIET,
 ) -> None:
     """Show the config and the layers of an image that was delivered."""
     console = context.obj.configure(verbose, quiet)
-    stored = parse_inspectable(image).inspect(context.obj.access())
+    destination = parse_destination(image)
+    if not isinstance(destination, Inspectable):
+        raise InputError(f"`{image}` cannot be looked into")
+    access = context.obj.access(
+        credentials=credentials, tls_verify=tls_verify, certificates=certificates
+    )
+    stored = destination.inspect(access)
     if is_json:
         console.document(stored_image_document(stored))
     else:

@@ -34,7 +34,6 @@ _VERBS: Final[Mapping[str, str]] = {
     "copy": "copy",
     "serve": "serve",
     "inspect": "inspect",
-    "diff": "diff",
     "cache": "cache",
     "doctor": "doctor",
 }

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from nixbridge.console import Console
+from nixbridge.errors import InputError
 
 if TYPE_CHECKING:
     from nixbridge.delivery import Described
@@ -55,6 +57,34 @@ N2C_EXACT: Final[Any] = typer.Option(
     "--n2c-exact",
     help="Make what nix2container makes, also where nixbridge does better (docs/nix2container.md).",
 )
+# How registries are reached: with `dest` where an image goes to them, without where it is read.
+DEST_CREDENTIALS: Final[Any] = typer.Option(
+    None,
+    "--dest-creds",
+    metavar="USER[:PASSWORD]",
+    help="Log in to the registry with these, not with what docker and podman know.",
+)
+DEST_TLS_VERIFY: Final[Any] = typer.Option(
+    "true",
+    "--dest-tls-verify",
+    metavar="true|false",
+    help="Whether a registry must speak TLS and have a certificate that is trusted.",
+)
+DEST_CERTIFICATES: Final[Any] = typer.Option(
+    None,
+    "--dest-cert-dir",
+    metavar="DIR",
+    help="Trust the authorities DIR/*.crt, and show the certificate DIR/*.cert with its *.key.",
+)
+CREDENTIALS: Final[Any] = typer.Option(
+    None, "--creds", metavar=DEST_CREDENTIALS.metavar, help=DEST_CREDENTIALS.help
+)
+TLS_VERIFY: Final[Any] = typer.Option(
+    "true", "--tls-verify", metavar=DEST_TLS_VERIFY.metavar, help=DEST_TLS_VERIFY.help
+)
+CERTIFICATES: Final[Any] = typer.Option(
+    None, "--cert-dir", metavar=DEST_CERTIFICATES.metavar, help=DEST_CERTIFICATES.help
+)
 JSON: Final[Any] = typer.Option(
     False, "--json", help="Print one JSON document; an error is one JSON line on stderr."
 )
@@ -76,11 +106,34 @@ class Run:
         self.console.verbosity = verbose - quiet
         return self.console
 
-    def access(self, *, places: BlobPlaces | None = None) -> Access:
-        """Return how the places are reached that the command line names."""
+    def access(
+        self,
+        *,
+        credentials: str | None = None,
+        tls_verify: str = "true",
+        certificates: Path | None = None,
+        places: BlobPlaces | None = None,
+    ) -> Access:
+        """Return how the places are reached that the command line names.
+
+        Raises `InputError`: the options for it cannot be used.
+        """
         from nixbridge.destinations import Access  # noqa: PLC0415 - see the module's words
 
-        return Access(environment=os.environ, warn=self.console.warn, places=places)
+        if tls_verify not in {"true", "false"}:
+            raise InputError(
+                f"`{tls_verify}` is not `true` or `false`", hint="say whether to verify TLS"
+            )
+        if certificates is not None and not certificates.is_dir():
+            raise InputError(f"`{certificates}` is no directory of certificates")
+        return Access(
+            environment=os.environ,
+            credentials=credentials,
+            verifies_tls=tls_verify == "true",
+            certificates=certificates,
+            warn=self.console.warn,
+            places=places,
+        )
 
     @contextlib.contextmanager
     def described(

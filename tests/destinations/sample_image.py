@@ -72,10 +72,10 @@ class Sample:
         )
         return assemble(description, [packed(tar) for tar in self.tars])
 
-    def deliver(self, destination: Destination | str) -> str:
+    def deliver(self, destination: Destination | str, access: Access | None = None) -> str:
         if isinstance(destination, str):
             destination = parse_destination(destination)
-        with destination.open(default_reference="shop:1", access=Access()) as writer:
+        with destination.open(default_reference="shop:1", access=access or Access()) as writer:
             for tar in self.tars:
                 sink = writer.begin_layer(len(tar))
                 # In two parts, the second from a buffer that changes afterwards.

@@ -1,0 +1,173 @@
+"""What a registry said when it did not do what it was asked, in words for a person.
+
+https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#error-codes
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from nixbridge.destinations.http_session import Answer, BrokenConnectionError
+from nixbridge.destinations.repository import DOCKER_HUB
+from nixbridge.errors import DestinationError
+
+# Of the body of an error so much is read, and so much of its message is shown.
+ERROR_LIMIT_BYTES: Final = 64 << 10
+_SHOWN_CHARACTERS: Final = 300
+
+_SERVER_ERRORS: Final = 500
+# The same may be asked again: it was not done, or not seen to be done.
+_TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
+# What GitHub calls the right to write; of other registries we do not know the word.
+_WRITE_SCOPES: Final = {"ghcr.io": "write:packages"}
+
+
+class RequestFailedError(Exception):
+    """A registry did not do what it was asked, and was asked often enough.
+
+    `status` is None where no answer came. `asked_seconds` is how long the registry wants us to
+    wait. With `is_lasting` it would be the same again. Who uses a registry is raised `error`.
+    """
+
+    def __init__(
+        self,
+        error: DestinationError,
+        *,
+        status: int | None = None,
+        asked_seconds: float | None = None,
+        is_lasting: bool = False,
+    ) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.status = status
+        self.asked_seconds = asked_seconds
+        self.is_lasting = is_lasting
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Circumstances:
+    """Who was asked for what, for example to "write `team/shop`".
+
+    `credentials` are where they came from; None is that none were shown.
+    """
+
+    host: str
+    doing: str
+    writes: bool
+    credentials: str | None
+
+
+def is_transient(status: int) -> bool:
+    """Return whether an answer of that status may be another one the next time."""
+    return status in _TRANSIENT
+
+
+def error_code(answer: Answer) -> str:
+    """Return the code that the registry gave its error, for example `BLOB_UNKNOWN`, or nothing."""
+    return _first_error(answer)[0]
+
+
+def refusal(answer: Answer, circumstances: Circumstances) -> DestinationError:
+    """Return the error that an answer is; it may still hold what was sent.
+
+    `ghcr.io refused to write me/app: 403 denied (credentials from ~/.docker/config.json)`
+    """
+    c = circumstances
+    if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        from_where = (
+            f" (credentials from {c.credentials})" if c.credentials else " (no credentials)"
+        )
+    else:
+        from_where = ""
+    verb = "failed" if answer.status >= _SERVER_ERRORS else "refused"
+    return DestinationError(
+        f"{c.host} {verb} to {c.doing}: {answer.status} {_reason(answer)}{from_where}",
+        hint=_hint(answer, c),
+    )
+
+
+def unreachable(
+    host: str, broken: BrokenConnectionError, doing: str | None, *, writes: bool
+) -> DestinationError:
+    """Return the error that no answer is; `doing` is None when we did not get so far."""
+    hint = None
+    if broken.is_tls:
+        hint = f"trust its authority: put it, as `ca.crt`, into `/etc/containers/certs.d/{host}`"
+        if writes:
+            hint = (
+                "trust its authority with `--dest-cert-dir DIR`, or, if it need not be who it says "
+                "that it is, or speaks plain http, say `--dest-tls-verify=false`"
+            )
+    if doing is None:
+        return DestinationError(f"{host} cannot be reached: {broken.reason}", hint=hint)
+    return DestinationError(f"{host} failed to {doing}: {broken.reason}", hint=hint)
+
+
+def _first_error(answer: Answer) -> tuple[str, str]:
+    try:
+        document = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return "", ""
+    errors = document.get("errors") if isinstance(document, dict) else None
+    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+        first = errors[0]
+    elif isinstance(document, dict):
+        # Token services have other forms.
+        first = {"message": document.get("details") or document.get("message")}
+    else:
+        first = {}
+    code, message = first.get("code"), first.get("message")
+    return (
+        code if isinstance(code, str) else "",
+        message if isinstance(message, str) else "",
+    )
+
+
+def _reason(answer: Answer) -> str:
+    """Return the registry's own words, in one line, else those of HTTP."""
+    code, message = (_one_line(text) for text in _first_error(answer))
+    code = code.lower().replace("_", " ")
+    if code and message and message.lower() not in {code, f"{code}."}:
+        return f"{code}: {message}"
+    if code or message:
+        return code or message
+    try:
+        return HTTPStatus(answer.status).phrase.lower()
+    except ValueError:
+        return "without a reason"
+
+
+def _one_line(text: str) -> str:
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= _SHOWN_CHARACTERS else line[:_SHOWN_CHARACTERS] + "…"
+
+
+def _hint(answer: Answer, c: Circumstances) -> str | None:
+    login = "docker login" if c.host == DOCKER_HUB else f"docker login {c.host}"
+    hint = None
+    match answer.status:
+        case 401 | 403 if c.credentials is None:
+            hint = f"log in with `{login}`"
+            if c.writes:
+                hint += ", or give `--dest-creds USER:PASSWORD`"
+        case 401:
+            hint = f"log in anew, with `{login}`"
+        case 403 if c.writes and c.host in _WRITE_SCOPES:
+            scope = _WRITE_SCOPES[c.host]
+            hint = f"the token needs the scope `{scope}`, or log in with `{login}`"
+        case 403:
+            hint = f"see that they may do this, or log in as somebody else, with `{login}`"
+        case 404 if c.writes:
+            hint = "see that the name is right; some registries want a repository to be made first"
+        case 413:
+            hint = "the registry, or a proxy before it, takes only smaller blobs: plan more layers"
+        case 429:
+            hint = "run it again later"
+        case status if status >= _SERVER_ERRORS:
+            hint = "see the registry's own log, or run it again later"
+        case _:
+            pass
+    return hint
