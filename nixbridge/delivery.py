@@ -196,12 +196,7 @@ def _layers(
     layers = [_planned_layer(layer, store, compression) for layer in layer_plan.layers]
     request = layer_plan.nix_database
     if request is not None:
-        in_store = [
-            planned.info
-            for layer in layer_plan.layers
-            for planned in layer.paths
-            if not planned.copy_to_root or request.is_n2c_exact
-        ]
+        in_store = layer_plan.registered
         recipe = LayerRecipe.of_nix_database(in_store, request, compression)
         layers.append(
             _Layer(

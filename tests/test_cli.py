@@ -198,7 +198,7 @@ def test_a_bug_is_told_as_one(
     def broken(_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("nixbridge.cli.inspect.parse_destination", broken)
+    monkeypatch.setattr("nixbridge.cli.inspect.parse_inspectable", broken)
     outcome = Outcome(capsys, "inspect", "oci:x")
     assert outcome.status == EXIT_BUG
     assert "Traceback" in outcome.stderr
@@ -209,7 +209,7 @@ def test_an_interrupt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nixbridge.cli.inspect.parse_destination", interrupted)
+    monkeypatch.setattr("nixbridge.cli.inspect.parse_inspectable", interrupted)
     outcome = Outcome(capsys, "inspect", "oci:x")
     # Older versions of click end the line that `^C` was typed on.
     assert (outcome.status, outcome.stderr.lstrip()) == (EXIT_INTERRUPTED, "interrupted\n")

@@ -15,9 +15,7 @@ from nixbridge.cli.options import (
     TLS_VERIFY,
     VERBOSE,
 )
-from nixbridge.destinations.reference import parse_destination
-from nixbridge.destinations.stored_image import Inspectable
-from nixbridge.errors import InputError
+from nixbridge.destinations.reference import parse_inspectable
 from nixbridge.report.image import stored_image_document, stored_image_text
 
 
@@ -37,13 +35,10 @@ def inspect(
 ) -> None:
     """Show the config and the layers of an image that was delivered."""
     console = context.obj.configure(verbose, quiet)
-    destination = parse_destination(image)
-    if not isinstance(destination, Inspectable):
-        raise InputError(f"`{image}` cannot be looked into")
     access = context.obj.access(
         credentials=credentials, tls_verify=tls_verify, certificates=certificates
     )
-    stored = destination.inspect(access)
+    stored = parse_inspectable(image).inspect(access)
     if is_json:
         console.document(stored_image_document(stored))
     else:

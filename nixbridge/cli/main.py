@@ -34,6 +34,7 @@ _VERBS: Final[Mapping[str, str]] = {
     "copy": "copy",
     "serve": "serve",
     "inspect": "inspect",
+    "diff": "diff",
     "cache": "cache",
     "doctor": "doctor",
 }

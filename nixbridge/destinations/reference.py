@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final, cast
 
 from nixbridge.destinations.destination import Destination
+from nixbridge.destinations.stored_image import Inspectable
 from nixbridge.errors import InputError
-from nixbridge.plugins import PluginGroup, load_plugin
+from nixbridge.plugins import PluginGroup, load_plugin, plugins
 
 # What `-` is short for.
 _STANDARD_OUTPUT: Final = ("docker-archive", "-")
@@ -28,3 +29,20 @@ def parse_destination(text: str) -> Destination:
     refusal = f"`{transport}:` is no kind of destination that we know"
     kind = load_plugin(PluginGroup.DESTINATIONS, transport, refusal=refusal)
     return cast("type[Destination]", kind).parse(rest)
+
+
+def is_destination(text: str) -> bool:
+    """Return whether `text` begins with the name of a kind of destination and a colon."""
+    transport, colon, _ = text.partition(":")
+    return bool(colon) and transport in plugins(PluginGroup.DESTINATIONS)
+
+
+def parse_inspectable(text: str) -> Inspectable:
+    """Return the destination that `text` names, which can be looked into; touches nothing.
+
+    Raises `InputError`.
+    """
+    destination = parse_destination(text)
+    if not isinstance(destination, Inspectable):
+        raise InputError(f"`{text}` cannot be looked into")
+    return destination

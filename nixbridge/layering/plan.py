@@ -58,6 +58,17 @@ class LayerPlan:
     repackings: tuple[Repacking, ...] = ()
 
     @property
+    def registered(self) -> tuple[PathInfo, ...]:
+        """What the Nix database lists: what is in the image's store, and not only at its root."""
+        is_n2c_exact = self.nix_database is not None and self.nix_database.is_n2c_exact
+        return tuple(
+            planned.info
+            for layer in self.layers
+            for planned in layer.paths
+            if not planned.copy_to_root or is_n2c_exact
+        )
+
+    @property
     def expected_bytes(self) -> float:
         """The bytes that an update sends again on average; the Nix database is not counted."""
         return sum(layer.nar_size_bytes * layer.change_probability for layer in self.layers)

@@ -7,7 +7,7 @@ from nixbridge.packing.compression import Compression
 from nixbridge.packing.contents_check import ContentsCheck
 from nixbridge.packing.header import END_OF_ARCHIVE, Owner, file_header, padding
 from nixbridge.packing.layer_cache import LayerCache, LayerCacheInfo, Warn, layer_cache_path
-from nixbridge.packing.layer_recipe import LayerKey, LayerRecipe, is_made_by_recipe
+from nixbridge.packing.layer_recipe import LayerKey, LayerRecipe, is_made_by_recipe, recipes_of_plan
 from nixbridge.packing.pack import blob_of, packed_layer, write_blob
 from nixbridge.packing.packed_layer import LayerBytes, PackedLayer, Sink
 from nixbridge.packing.tar import write_tar
@@ -41,6 +41,7 @@ __all__ = [
     "pack_many",
     "packed_layer",
     "padding",
+    "recipes_of_plan",
     "write_blob",
     "write_tar",
 ]

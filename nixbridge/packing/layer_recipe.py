@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 from nixbridge.closure import NarHash, PathInfo, StorePath
 from nixbridge.description import NixDatabaseRequest, Perm
-from nixbridge.layering import PlannedLayer, PlannedPath
+from nixbridge.layering import LayerPlan, PlannedLayer, PlannedPath
 from nixbridge.oci import BlobDigest, DiffId, Digest
 from nixbridge.packing.compression import Compression
 from nixbridge.packing.header import DIRECTORY, REGULAR, SYMLINK
@@ -107,6 +107,14 @@ class LayerRecipe:
             gid=document["gid"],
             is_n2c_exact=document.get("isN2cExact", False),
         )
+
+
+def recipes_of_plan(plan: LayerPlan, compression: Compression | None) -> tuple[LayerRecipe, ...]:
+    """Return the recipe of each layer of a plan, that of the Nix database last."""
+    recipes = [LayerRecipe.of_layer(layer, compression) for layer in plan.layers]
+    if plan.nix_database is not None:
+        recipes.append(LayerRecipe.of_nix_database(plan.registered, plan.nix_database, compression))
+    return tuple(recipes)
 
 
 def is_made_by_recipe(tree: LayerTree, layer: PlannedLayer) -> bool:

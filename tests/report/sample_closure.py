@@ -98,6 +98,7 @@ def layer(
     return LayerDescription(
         roots=roots,
         copy_to_root=tuple(copy_to_root),
+        strategy="popularity",
         history={"created_by": "a test"},
         **options,
     )

@@ -1,0 +1,103 @@
+"""`diff`: what changed from one image to another."""
+
+from __future__ import annotations
+
+from typing import Final, Optional
+
+import typer
+
+from nixbridge import pipeline
+from nixbridge.cli.options import (
+    ARG,
+    ARGSTR,
+    ATTRIBUTE,
+    JSON,
+    N2C_EXACT,
+    QUIET,
+    SOURCE,
+    VERBOSE,
+    Run,
+    nix_arguments_of,
+)
+from nixbridge.destinations.reference import is_destination, parse_inspectable
+from nixbridge.destinations.stored_image import StoredImage
+from nixbridge.errors import InputError
+from nixbridge.report.contents import (
+    Contents,
+    compressions_of,
+    contents_of_plan,
+    contents_of_stored,
+)
+from nixbridge.report.diff import compare
+from nixbridge.report.diff_table import diff_document, diff_text
+from nixbridge.source import NixArguments
+
+_IMAGE_HELP: Final = (
+    f"{SOURCE.help} Or an image that was delivered: docker://…, oci:…, oci-archive:…, "
+    "docker-archive:…."
+)
+
+
+def diff(
+    context: typer.Context,
+    old: str = typer.Argument(..., metavar="OLD", help=_IMAGE_HELP),
+    new: str = typer.Argument(..., metavar="NEW", help="The image to compare it with, likewise."),
+    attribute: Optional[str] = ATTRIBUTE,
+    arg: list[str] = ARG,
+    argstr: list[str] = ARGSTR,
+    n2c_exact: bool = N2C_EXACT,
+    is_json: bool = JSON,
+    verbose: int = VERBOSE,
+    quiet: int = QUIET,
+) -> None:
+    """Show what changed from one image to another; differing or not, the exit status is 0."""
+    console = context.obj.configure(verbose, quiet)
+    if attribute is not None and not any(text.endswith(".nix") for text in (old, new)):
+        raise InputError(
+            f"`-A {attribute}` picks an attribute of a Nix file, and there is none",
+            hint="a flake's attribute stands behind the `#`: `.#dockerImage`",
+        )
+    stored = {
+        text: parse_inspectable(text).inspect(context.obj.access())
+        for text in dict.fromkeys((old, new))
+        if is_destination(text)
+    }
+
+    def contents(text: str) -> Contents:
+        if text in stored:
+            return contents_of_stored(stored[text], title=text)
+        return _planned(
+            context.obj,
+            text,
+            attribute if text.endswith(".nix") else None,
+            nix_arguments_of(arg, argstr),
+            is_n2c_exact=n2c_exact,
+            stored=tuple(stored.values()),
+        )
+
+    difference = compare(contents(old), contents(new))
+    if is_json:
+        console.document(diff_document(difference))
+    else:
+        console.data(diff_text(difference))
+
+
+def _planned(
+    run: Run,
+    source: str,
+    attribute: str | None,
+    arguments: NixArguments,
+    *,
+    is_n2c_exact: bool,
+    stored: tuple[StoredImage, ...],
+) -> Contents:
+    """Plan an image, to be compared with one that is delivered as that one was packed."""
+    compressions = {None, *(identity for image in stored for identity in compressions_of(image))}
+    with run.described(source, attribute, arguments, is_n2c_exact=is_n2c_exact) as described:
+        return contents_of_plan(
+            described.description,
+            pipeline.plan(described),
+            described.base,
+            title=source,
+            compressions=compressions,
+        )
