@@ -8,6 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from engines import (
+    Dockerd,
+    PodmanStorage,
+    podman_storage,
+    running_dockerd,
+    skip_without_namespaces,
+)
 from nixbridge.evaluator import SubprocessRunner
 from nixbridge.pytest_nix import skip_or_fail
 from nixbridge.testing import missing_namespaces
@@ -63,6 +70,24 @@ def docker_registry(
     program = require_tool("docker-registry")
     with running_registry(program, tmp_path_factory.mktemp("registry")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def dockerd(require_tool: Callable[[str], str]) -> Iterator[Dockerd]:
+    """A Docker of the tests' own, for all of them; for tests marked `tools`."""
+    program = require_tool("dockerd")
+    skip_without_namespaces()
+    with running_dockerd(program) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def podman(require_tool: Callable[[str], str]) -> Iterator[PodmanStorage]:
+    """A storage of podman's, empty; for tests marked `tools`."""
+    program = require_tool("podman")
+    skip_without_namespaces()
+    with podman_storage(program) as storage:
+        yield storage
 
 
 @pytest.fixture(scope="session")
