@@ -1,3 +1,4 @@
 self: super: {
   nixbridge = self.callPackage ./packages/nixbridge { };
+
 }

@@ -1,7 +1,6 @@
 # `nix run .#pynixify`: write packages/ and overlay.nix anew, from pyproject.toml.
 #
-# pynixify asks a setup.py what a project needs; pynixify-setup.py is one that reads pyproject.toml.
-# It looks the packages up in the nixpkgs of the flake, and asks PyPI for what is not there.
+# It looks packages up in the nixpkgs of the flake, and asks PyPI for what is not there.
 {
   pkgs,
   # Its source, a flake input.
@@ -17,6 +16,9 @@ let
     version = "0.1";
     pyproject = true;
     src = source;
+    postPatch = ''
+      cp ${./pynixify-requirements.nix} pynixify/data/parse_setuppy_data.nix
+    '';
     build-system = [ python.setuptools ];
     dependencies = [
       python.aiofiles
@@ -48,13 +50,17 @@ else
       scratch=$(mktemp -d)
       trap 'rm -rf "$scratch"' EXIT
       cp pyproject.toml "$scratch/"
-      cp ${./pynixify-setup.py} "$scratch/setup.py"
       (
         cd "$scratch"
         export NIX_PATH=nixpkgs=${nixpkgs}
         pynixify --local nixbridge --overlay-only --output nix "$@"
       )
       cp "$scratch/nix/overlay.nix" nix/overlay.nix
-      cp "$scratch/nix/packages/nixbridge/default.nix" nix/packages/nixbridge/default.nix
+      # Its heading says nothing of where the rest is.
+      {
+        echo "# What pynixify knows of the package; \`nix run .#pynixify\` writes this file anew. What it does not"
+        echo "# know (pyproject.toml, tests) is in nix/nixbridge.nix, which is the one to build."
+        sed '1,/^$/d' "$scratch/nix/packages/nixbridge/default.nix"
+      } > nix/packages/nixbridge/default.nix
     '';
   }

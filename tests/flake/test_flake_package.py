@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -57,24 +56,27 @@ def test_the_package_says_what_pyproject_says(repository: Path, document: dict[s
     assert package["src"] == str(repository)
 
 
+@pytest.mark.nix
 def test_pynixify_is_told_what_pyproject_says(
     repository: Path, document: dict[str, Any], tmp_path: Path
 ) -> None:
-    (tmp_path / "setuptools.py").write_text(
-        "import json\ndef setup(**arguments):\n    print(json.dumps(arguments))\n"
-    )
-    (tmp_path / "setup.py").write_text((repository / "nix/pynixify-setup.py").read_text())
     (tmp_path / "pyproject.toml").write_text((repository / "pyproject.toml").read_text())
-    told = subprocess.run(
-        [sys.executable, "setup.py"], cwd=tmp_path, check=True, capture_output=True, text=True
+    argv = ["nix-build", "--no-out-link", "nix/pynixify-requirements.nix"]
+    arguments = {"file": str(tmp_path), "pkgs": "import ./nix/debpkgs { }"}
+    words = [word for name, value in arguments.items() for word in ("--arg", name, value)]
+    built = subprocess.run(
+        [*argv, *words], cwd=repository, check=True, capture_output=True, text=True
     )
+    told = {path.name: path.read_text() for path in Path(built.stdout.strip()).iterdir()}
     project = document["project"]
-    assert json.loads(told.stdout) == {
-        "name": project["name"],
-        "version": project["version"],
+    assert told["setup_requires.txt"].split("\n") == document["build-system"]["requires"]
+    assert told["install_requires.txt"].split("\n") == project["dependencies"]
+    assert told["tests_requires.txt"] == ""
+    assert json.loads(told["meta.json"]) == {
         "description": project["description"],
-        "setup_requires": document["build-system"]["requires"],
-        "install_requires": project["dependencies"],
+        "license": None,
+        "url": None,
+        "version": project["version"],
     }
 
 
