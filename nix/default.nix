@@ -5,8 +5,9 @@
 # They take nix2container's arguments and mean the same by them. They only describe: no layer is
 # written by Nix. `nixbridge copy` reads the description and does the rest.
 #
-# `pkgs` is nixpkgs or a set of its shape; used of it are `jq`, `writeText`, `runCommandLocal` and
-# `stdenv.hostPlatform`, and for pulled images `cacert`, `runCommand`, `skopeo`, `writeShellApplication`.
+# `pkgs` is nixpkgs or a set of its shape; used of it are `jq`, `lib`, `writeText`, `runCommandLocal`
+# and `stdenv.hostPlatform`; for pulled images also `cacert`, `runCommand`, `skopeo` and
+# `writeShellApplication`.
 {
   pkgs ? import <nixpkgs> { },
   # The package of the command, for what an image is delivered by: `copyTo`, `tarball` and so on.

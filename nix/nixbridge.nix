@@ -45,11 +45,6 @@ let
     filter = path: _: baseNameOf path != "__pycache__";
   };
 
-  setuidTests = [
-    "test_layer_tree.py::test_bits_of_the_mode_are_kept_and_links_have_0777"
-    "test_layers_of_nix2container.py::test_layers_are_those_of_nix2container[modes and hard links]"
-  ];
-
   asPyproject =
     arguments:
     removeAttrs arguments [
@@ -82,13 +77,9 @@ let
         # What it writes judges ours, as gzip does, which every build has.
         pkgs.zstd
       ];
-      # Of the tests that need no Nix and no other program, left out are:
-      # - those of the embedded package set, which is not built here;
-      # - test_wheel.py, which makes a wheel of a git checkout by pip: there is neither;
-      # - those that make a file with setuid, which Nix forbids builds;
-      # - those that want a `/bin/sh`, or to be root (to remove what is in a read-only directory): in the
-      #   sandbox there is no shell at that place, and the builder is an ordinary user.
-      # Nix cannot remove the longest path that a test makes; rm can.
+      # Of the tests that need no Nix and no other program, left out are those of the embedded package
+      # set, which is not built here, and test_wheel.py, which makes a wheel of a git checkout by pip:
+      # there is neither. Nix cannot remove the longest path that a test makes; rm can.
       checkPhase = ''
         runHook preCheck
         export HOME=$NIX_BUILD_TOP
@@ -97,13 +88,6 @@ let
         status=0
         python3 -m pytest -q -p no:cacheprovider --basetemp="$NIX_BUILD_TOP/pytest" \
           -m "not nix and not tools" --ignore=tests/debpkgs --ignore=tests/test_wheel.py \
-          --ignore=tests/cache/test_delivery_from_memory.py --ignore=tests/evaluator/test_store.py \
-          --ignore=tests/pytest_nix --ignore=tests/test_doctor.py \
-          ${
-            pkgs.lib.concatMapStringsSep " " (
-              test: pkgs.lib.escapeShellArg "--deselect=tests/packing/${test}"
-            ) setuidTests
-          } \
           || status=$?
         # Tests make directories that only root could remove from.
         chmod -R u+w "$NIX_BUILD_TOP/pytest"

@@ -41,7 +41,7 @@ let
     digest:
     pkgs.runCommand (digits digest)
       {
-        impureEnvVars = import ./proxy-variables.nix;
+        impureEnvVars = pkgs.lib.fetchers.proxyImpureEnvVars;
         nativeBuildInputs = [ pkgs.buildPackages.skopeo ];
         SSL_CERT_FILE = "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt";
         outputHashMode = "flat";

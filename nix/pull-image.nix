@@ -25,7 +25,7 @@ in
 pkgs.runCommand name
   {
     inherit imageDigest;
-    impureEnvVars = import ./proxy-variables.nix;
+    impureEnvVars = pkgs.lib.fetchers.proxyImpureEnvVars;
     nativeBuildInputs = [ pkgs.buildPackages.skopeo ];
     SSL_CERT_FILE = "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt";
     outputHashMode = "recursive";

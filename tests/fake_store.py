@@ -6,14 +6,18 @@ own, which a test compares with `nix-store --dump`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from nixbridge.closure import ClosureGraph, NarHash, PathInfo, StorePath, StoreRoot
+from nixbridge.containers.container import remove_tree
 from nixbridge.delivery import Described
 from nixbridge.description import ImageDescription
 from nixbridge.layering import LayerPlan, PlannedLayer, PlannedPath
@@ -21,6 +25,16 @@ from nixbridge.oci import Platform
 
 # A directory, a file (contents, executable), or a link.
 Node: TypeAlias = "dict[str, Node] | tuple[bytes, bool] | str"
+
+
+@contextlib.contextmanager
+def directory_for_a_store() -> Iterator[Path]:
+    """A directory that is removed with the read-only ones in it, also for an ordinary user."""
+    directory = Path(tempfile.mkdtemp())
+    try:
+        yield directory
+    finally:
+        remove_tree(directory)
 
 
 def make(place: Path, node: Node) -> None:

@@ -12,6 +12,7 @@ import pytest
 from evaluator.recording import RecordingRunner
 from nixbridge.doctor import Finding, diagnose, findings_document, findings_text
 from nixbridge.evaluator import SubprocessRunner
+from programs import write_program
 
 NIX_CONF = "`/etc/nix/nix.conf` or `~/.config/nix/nix.conf`"
 FEATURES_HINT = f"put `extra-experimental-features = nix-command flakes` into {NIX_CONF}"
@@ -19,13 +20,6 @@ FEATURES_HINT = f"put `extra-experimental-features = nix-command flakes` into {N
 
 def by_name(findings: tuple[Finding, ...]) -> dict[str, Finding]:
     return {finding.name: finding for finding in findings}
-
-
-def executable(path: Path, script: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return path
 
 
 def diagnose_with(environment: Mapping[str, str]) -> dict[str, Finding]:
@@ -50,7 +44,7 @@ def test_a_machine_without_nix(tmp_path: Path) -> None:
 
 
 def test_a_nix_that_is_too_old(tmp_path: Path) -> None:
-    executable(tmp_path / "nix", 'echo "nix (Nix) 2.3.16"')
+    write_program(tmp_path / "nix", 'echo "nix (Nix) 2.3.16"')
     finding = diagnose_with({"PATH": str(tmp_path)})["nix"]
     assert finding.status == "problem"
     assert finding.message == "`nix` is `nix (Nix) 2.3.16`, and nixbridge needs Nix 2.8 or later"
@@ -59,7 +53,7 @@ def test_a_nix_that_is_too_old(tmp_path: Path) -> None:
 
 
 def test_another_program_of_that_name(tmp_path: Path) -> None:
-    executable(tmp_path / "nix", "echo 'nix 1.0, a shell for unix'")
+    write_program(tmp_path / "nix", "echo 'nix 1.0, a shell for unix'")
     finding = diagnose_with({"PATH": str(tmp_path)})["nix"]
     assert finding.status == "problem"
     assert "which is no version of Nix that we know" in finding.message
@@ -221,7 +215,7 @@ def test_no_sandbox(store: Path) -> None:
 @pytest.mark.parametrize("sandbox", [True, "true", "relaxed"])
 def test_the_sandbox_names_files_that_are_not_there(sandbox: object, store: Path) -> None:
     """Debian's Nix 2.26 names bash-static, which is rarely installed."""
-    paths = ["/bin/sh=/nonexistent/bash-static", "/bin", "/nonexistent/optional?", "/x=/bin"]
+    paths = ["/bin/sh=/nonexistent/bash-static", "/", "/nonexistent/optional?", "/x=/"]
     finding = findings_for(store, sandbox=sandbox, sandbox_paths=paths)["sandbox"]
     assert finding.status == "problem"
     assert finding.message == (
@@ -278,8 +272,8 @@ def test_a_plugin_that_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_container_engines(tmp_path: Path) -> None:
-    executable(tmp_path / "docker", "")
-    executable(tmp_path / "bwrap", "")
+    write_program(tmp_path / "docker", "")
+    write_program(tmp_path / "bwrap", "")
     finding = diagnose_with({"PATH": str(tmp_path)})["container engines"]
     assert (finding.status, finding.message) == ("ok", "`docker`, `bwrap`")
 

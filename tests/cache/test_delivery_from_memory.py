@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import sqlite3
-import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from destinations.sample_image import NoLayers
-from fake_store import FakeStore, Listener, Node, one_layer_each, planned
+from fake_store import (
+    FakeStore,
+    Listener,
+    Node,
+    directory_for_a_store,
+    one_layer_each,
+    planned,
+)
+from nixbridge.containers.container import remove_tree
 from nixbridge.delivery import (
     Delivery,
     PackOptions,
@@ -81,7 +87,7 @@ class World:
 
     def lose_store(self) -> None:
         """Take all files away: whoever looks at one now fails."""
-        shutil.rmtree(self.directory / "root")
+        remove_tree(self.directory / "root")
 
     def sample(self) -> LayerPlan:
         return dataclasses.replace(
@@ -177,8 +183,8 @@ def test_memory_changes_no_image(
     trees: list[Node], compression: str, *, at_root: bool, lost: set[int]
 ) -> None:
     """With a cache, without, with half of the blobs gone: manifest and config are the same."""
-    with tempfile.TemporaryDirectory() as directory:
-        world = World(Path(directory))
+    with directory_for_a_store() as directory:
+        world = World(directory)
         infos = [world.store.add(f"p{number}", tree) for number, tree in enumerate(trees)]
         layers = [planned(info) for info in infos]
         if at_root:
@@ -251,7 +257,7 @@ def test_layers_of_a_base_image_are_copied_once(world: World, compression: str) 
     other = world.directory / "other"
     both = world.deliver(layer_plan, f"oci:{other}", f"oci:{world.layout}", base=base)
     assert both.known_layer_count == 0
-    shutil.rmtree(place)
+    remove_tree(place)
     world.lose_store()
     second = world.deliver(layer_plan, base=base)
     assert second.known_layer_count == 2
@@ -411,8 +417,8 @@ def test_verify_knows_a_path_that_was_built_again(world: World) -> None:
 @settings(deadline=None, max_examples=100)
 @given(trees=st.lists(TREES, min_size=1, max_size=3), at_root=st.booleans())
 def test_right_contents_are_found_right(trees: list[Node], *, at_root: bool) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        world = World(Path(directory))
+    with directory_for_a_store() as directory:
+        world = World(directory)
         infos = [world.store.add(f"p{number}", tree) for number, tree in enumerate(trees)]
         paths = [
             PlannedPath(

@@ -18,6 +18,7 @@ from containers.handmade import layer_bytes, write_layout
 from nixbridge.containers import ENGINES, Bubblewrap, Container, open_container
 from nixbridge.destinations.oci_layout import OciLayout
 from nixbridge.errors import DestinationError, InputError
+from programs import write_program
 
 CONFIG = {
     "User": "worker",
@@ -244,8 +245,7 @@ def test_an_engine_that_does_not_work(
     layout: OciLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for program in ("podman", "bwrap"):
-        (tmp_path / program).write_text(f"#!/bin/sh\necho {program} is broken >&2\nexit 125\n")
-        (tmp_path / program).chmod(0o755)
+        write_program(tmp_path / program, f"echo {program} is broken >&2\nexit 125")
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(DestinationError) as caught:
         open_container(layout)

@@ -37,7 +37,10 @@ ROOTS: dict[str, str | Path] = {
 
 
 @pytest.mark.parametrize("url", ROOTS)
-def test_where_the_files_of_a_store_lie(url: str) -> None:
+def test_where_the_files_of_a_store_lie(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(store, "_STATE_DIRECTORY", tmp_path)
     assert store_root_of(url, {}) == StoreRoot(Path(ROOTS[url]))
 
 

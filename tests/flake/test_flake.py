@@ -20,11 +20,12 @@ import pytest
 from flake.flake_checkout import REPOSITORY, Flake, make_checkout, make_repository
 from image_files import Layout
 from nixbridge import __version__
+from programs import write_program
 
 pytestmark = pytest.mark.nix
 
 # An engine that tells what it is called with, and what it is given.
-ENGINE = """#!/bin/sh
+ENGINE = """
 echo "$0" "$@" >> "$RECORD"
 test "$1" != load || /bin/cat > "$RECORD.tar"
 """
@@ -202,9 +203,7 @@ def engines(tmp_path: Path) -> Path:
 
 
 def add_engine(engines: Path, name: str, script: str = ENGINE) -> None:
-    program = engines / name
-    program.write_text(script)
-    program.chmod(0o755)
+    write_program(engines / name, script)
 
 
 def run_on_a_terminal(runner: Path, engines: Path) -> subprocess.CompletedProcess[str]:
@@ -238,14 +237,14 @@ def test_on_a_terminal_into_the_engine_that_is_there(runner: Path, engines: Path
 
 
 def test_an_engine_that_does_not_answer_is_none(runner: Path, engines: Path) -> None:
-    add_engine(engines, "docker", "#!/bin/sh\nexit 1\n")
+    add_engine(engines, "docker", "exit 1")
     add_engine(engines, "podman")
     assert run_on_a_terminal(runner, engines).returncode == 0
     assert calls(engines) == ["podman version", "podman load"]
 
 
 def test_an_engine_that_fails_is_told_of(runner: Path, engines: Path) -> None:
-    add_engine(engines, "docker", '#!/bin/sh\ntest "$1" != load || exit 42\n')
+    add_engine(engines, "docker", 'test "$1" != load || exit 42')
     assert run_on_a_terminal(runner, engines).returncode != 0
 
 

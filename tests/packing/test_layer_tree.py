@@ -96,6 +96,7 @@ def test_siblings_are_sorted_as_bytes_and_parents_come_first(store: Store) -> No
     ]
 
 
+@pytest.mark.usefixtures("every_mode")
 def test_bits_of_the_mode_are_kept_and_links_have_0777(store: Store) -> None:
     place = store.place("a")
     place.mkdir()

@@ -32,7 +32,11 @@ def planned(document: dict[str, Any]) -> PlannedPath:
 
 
 @pytest.mark.parametrize("case", FROZEN, ids=[case["name"] for case in FROZEN])
-def test_layers_are_those_of_nix2container(case: dict[str, Any], tmp_path: Path) -> None:
+def test_layers_are_those_of_nix2container(
+    case: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if case["name"] == "modes and hard links":
+        request.getfixturevalue("every_mode")
     make_files(tmp_path, case["files"])
     paths = tuple(planned(path) for path in case["paths"])
     sink = io.BytesIO()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from programs import write_program
+
 USES_NIX = "def test_it(nix): pass\n"
 MARKED = "import pytest\n@pytest.mark.nix{}\ndef test_it(): pass\n"
 RIGHT = '`@pytest.mark.nix(min_version="2.18")`'
@@ -26,11 +28,7 @@ def no_nix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def pretend(folder: Path, version: str) -> Path:
     """Put a program there that says it is that nix."""
-    folder.mkdir(parents=True)
-    program = folder / "nix"
-    program.write_text(f"#!/bin/sh\necho '{version}'\n")
-    program.chmod(0o755)
-    return program
+    return write_program(folder / "nix", f"echo '{version}'")
 
 
 def messages(result: pytest.RunResult) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from nixbridge.testing import BuiltImage, NixTester
+from programs import write_program
 
 pytestmark = pytest.mark.nix
 
@@ -133,8 +134,7 @@ def test_without_namespaces_the_private_store_is_skipped(
     monkeypatch.delenv("NIXBRIDGE_REQUIRE_TOOLS", raising=False)
     directory = alone(nix.nix.program, pytester.path)
     if has_unshare:
-        (directory / "unshare").write_text("#!/bin/sh\necho 'unshare: not permitted' >&2; exit 1\n")
-        (directory / "unshare").chmod(0o755)
+        write_program(directory / "unshare", "echo 'unshare: not permitted' >&2; exit 1")
         reason = "no user namespaces can be made here (`unshare: not permitted`)"
     else:
         reason = "there is no `unshare`, so this is no Linux that can make user namespaces"
