@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,10 +52,11 @@ from nixbridge.image import BaseImage, read_base_image
 from nixbridge.layering import LayerPlan, PlanOptions, plan_layers
 from nixbridge.oci import Platform
 from nixbridge.packing import LayerCache, LayerRecipe, layer_cache_path
-from nixbridge.render import render
+from nixbridge.render import first_spec, render
 from nixbridge.report.table import format_count, format_size
 from nixbridge.share import nix_directory
 from nixbridge.source import (
+    SPEC_FILE_NAME,
     DescriptionSource,
     FlakeSource,
     NixArguments,
@@ -95,6 +97,26 @@ def render_spec(path: Path) -> str:
     Raises `InputError`.
     """
     return render(read_spec(path))
+
+
+def write_first_spec(directory: Path, template: str) -> Path:
+    """Write a spec to begin with into `directory`, which is made; the image is called like it.
+
+    Raises `InputError`: there is one already, no such template, or it cannot be written.
+    """
+    path = directory / SPEC_FILE_NAME
+    if os.path.lexists(path):
+        raise InputError(
+            f"`{path}` is there already", hint="edit it, or name another directory to begin in"
+        )
+    name = "-".join(re.findall("[a-z0-9]+", directory.resolve().name.lower())) or "app"
+    text = first_spec(template, image_name=name)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make `{directory}`: {error.strerror}") from error
+    write_text(path, text)
+    return path
 
 
 @contextlib.contextmanager

@@ -48,7 +48,8 @@ class NixText:
 class Template:
     """A template that a spec may name; registered as an entry point of `nixbridge.templates`.
 
-    `file` is an absolute path, or a file in our own templates' folder. `takes` are the keys of a
+    `file` is an absolute path, or a file in our own templates' folder; a spec to begin with may lie
+    beside it, `NAME.toml` beside `NAME.nix.j2`. `takes` are the keys of a
     spec that the template knows, or names of sections all of whose keys it knows; any other that is
     given is refused, for it would be left out without a word.
     """
@@ -307,11 +308,29 @@ def _oci_labels(image: ImageSection) -> dict[str, str]:
     return known | dict(image.config.labels)
 
 
+def first_spec(template: str, *, image_name: str) -> str:
+    """Return a spec to begin with: the file that lies beside the template, for that image.
+
+    Raises `InputError`: there is no such template, or no such file.
+    """
+    found = _find_template(template, refusal=f"there is no template `{template}`")
+    file = templates_directory() / f"{found.file.removesuffix('.nix.j2')}.toml"
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"the template `{template}` has no spec to begin with: `{file}`: {error.strerror}"
+        ) from error
+    return text.replace('name = "app"', f'name = "{image_name}"', 1)
+
+
 def _template_file(spec: ImageSpec) -> Path:
     """Return the file of the spec's template, once it is known to take what the spec says."""
     if isinstance(spec.template, Path):
         return spec.template
-    template = _find_template(spec)
+    template = _find_template(
+        str(spec.template), refusal=f"in {spec.path}, `template` is unknown: `{spec.template}`"
+    )
     not_taken = sorted(key for key in spec.given if not _takes(template, key))
     if not_taken:
         keys = ", ".join(f"`{key}`" for key in not_taken)
@@ -327,12 +346,11 @@ def _takes(template: Template, key: str) -> bool:
     return any(key == taken or key.startswith(f"{taken}.") for taken in template.takes)
 
 
-def _find_template(spec: ImageSpec) -> Template:
-    refusal = f"in {spec.path}, `template` is unknown: `{spec.template}`"
-    template = load_plugin(PluginGroup.TEMPLATES, str(spec.template), refusal=refusal)
+def _find_template(name: str, *, refusal: str) -> Template:
+    template = load_plugin(PluginGroup.TEMPLATES, name, refusal=refusal)
     if not isinstance(template, Template):
         raise InputError(
-            f"the template `{spec.template}` is registered as {template!r}, "
+            f"the template `{name}` is registered as {template!r}, "
             "which is no `nixbridge.render.Template`"
         )
     return template

@@ -26,6 +26,7 @@ _UsageError: Final = cast("type[Exception]", typer.BadParameter.__mro__[2])
 # The module of each verb, in the order in which `--help` lists them. None is imported but for its
 # own verb, or for all: the command starts in the time that what it does takes to import.
 _VERBS: Final[Mapping[str, str]] = {
+    "init": "init",
     "render": "stations",
     "show": "stations",
     "closure": "stations",

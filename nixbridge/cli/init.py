@@ -1,0 +1,28 @@
+"""`init`: write a first spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from nixbridge import pipeline
+from nixbridge.cli.options import QUIET, VERBOSE
+
+
+def init(
+    context: typer.Context,
+    directory: Path = typer.Argument(Path(), help="Where to write it; made if it is not there."),
+    template: str = typer.Option(
+        "image",
+        "--template",
+        metavar="NAME",
+        help='What the image is to be: "image" has some programs in it, "docker" has Nix.',
+    ),
+    verbose: int = VERBOSE,
+    quiet: int = QUIET,
+) -> None:
+    """Write a first nixbridge.toml, with comments, and say what to type next."""
+    console = context.obj.configure(verbose, quiet)
+    path = pipeline.write_first_spec(directory, template)
+    console.say(f"wrote {path}\nnext: nixbridge copy {directory} oci:out")
