@@ -53,7 +53,8 @@ from nixbridge.layering import LayerPlan, PlanOptions, plan_layers
 from nixbridge.oci import Platform
 from nixbridge.packing import LayerCache, LayerRecipe, layer_cache_path
 from nixbridge.render import first_spec, render
-from nixbridge.report.table import format_count, format_size
+from nixbridge.report.delivery import delivery_summary
+from nixbridge.report.table import format_count
 from nixbridge.share import nix_directory
 from nixbridge.source import (
     SPEC_FILE_NAME,
@@ -73,6 +74,9 @@ _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "
 
 class Progress(ProgressListener, DeliveryListener, Protocol):
     """Is told how the work goes on."""
+
+    def progress(self, text: str) -> None:
+        """Take note of what goes on now; called often."""
 
     def step(self, name: str, text: str, seconds: float) -> None:
         """Take note that a step is done, what came of it, and how long it took."""
@@ -288,16 +292,10 @@ def deliver(
 
     Raises `PackError`, `DestinationError`, `InputError`, `IntegrityError`.
     """
-    started = time.monotonic()
     delivery = deliver_image(
         described, layer_plan, destinations, options or PackOptions(), progress, access or Access()
     )
-    layers = delivery.image.layers
-    size_bytes = sum(layer.descriptor.size_bytes for layer in layers)
-    text = f"{format_count(len(layers), 'layer')}, {format_size(size_bytes)}"
-    if delivery.known_layer_count:
-        text += f", {delivery.known_layer_count} of them there already"
-    progress.step("pack", text, time.monotonic() - started)
+    progress.step("pack", delivery_summary(delivery), delivery.seconds)
     return delivery
 
 

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from nixbridge.closure import ClosureGraph, NarHash, PathInfo, StorePath, StoreRoot
 from nixbridge.containers.container import remove_tree
-from nixbridge.delivery import Described
+from nixbridge.delivery import DeliveryEvent, Described
 from nixbridge.description import ImageDescription
 from nixbridge.layering import LayerPlan, PlannedLayer, PlannedPath
 from nixbridge.oci import Platform
@@ -136,9 +136,10 @@ class Listener:
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.events: list[DeliveryEvent] = []
 
-    def progress(self, text: str) -> None:
-        pass
+    def on_delivery_event(self, event: DeliveryEvent) -> None:
+        self.events.append(event)
 
     def warn(self, message: str, hint: str | None = None) -> None:  # noqa: ARG002
         self.warnings.append(message)

@@ -27,13 +27,14 @@ from nixbridge.cli.options import (
     WORKERS,
     nix_arguments_of,
 )
-from nixbridge.delivery import PackOptions, check_destinations
-from nixbridge.destinations import Destination
+from nixbridge.delivery import PackOptions, choose_compression, previous_images
+from nixbridge.destinations.blob_places import PlacesOfThisRun
 from nixbridge.destinations.docker_archive import DockerArchive
-from nixbridge.destinations.reference import parse_destination
+from nixbridge.destinations.reference import parse_destination, parse_inspectable
 from nixbridge.errors import InputError
-from nixbridge.packing import Compression, default_workers
-from nixbridge.report.image import image_document, image_table
+from nixbridge.packing import default_workers
+from nixbridge.report.delivery import delivery_document
+from nixbridge.report.image import image_table
 
 
 def copy(
@@ -51,11 +52,24 @@ def copy(
     arg: list[str] = ARG,
     argstr: list[str] = ARGSTR,
     no_nix: bool = NO_NIX,
-    compression: str = typer.Option(
-        "none",
+    compression: Optional[str] = typer.Option(
+        None,
         "--compression",
         metavar="KIND[:LEVEL]",
-        help="Compress layers: gzip, zstd, zlib (gzip's format, slower) or none.",
+        help="Compress layers: gzip, zstd, zlib (gzip's format, slower) or none; else as DEST "
+        "likes them, which is gzip for a registry and none for all others.",
+    ),
+    against: list[str] = typer.Option(
+        [],
+        "--against",
+        metavar="REF",
+        help="Do not read layers that the image at REF has, if DEST has them too; may be repeated. "
+        "What DEST names now is always looked at.",
+    ),
+    no_trust_annotations: bool = typer.Option(
+        False,
+        "--no-trust-annotations",
+        help="Believe no image what it says of its layers (docs/trust.md).",
     ),
     no_cache: bool = NO_CACHE,
     check_contents: bool = typer.Option(
@@ -74,23 +88,22 @@ def copy(
     console = context.obj.configure(verbose, quiet)
     parsed = [parse_destination(text) for text in destinations]
     is_streamed = any(isinstance(each, DockerArchive) and each.path is None for each in parsed)
+    named = dict(zip(destinations, parsed, strict=True))
+    previous = {text: parse_inspectable(text) for text in against}
     if credentials is not None:
-        _refuse_several_registries(parsed)
+        _refuse_several_registries([*parsed, *previous.values()])
     if is_streamed and is_json:
         raise InputError("the archive and the JSON document cannot both go to standard output")
-    options = PackOptions(
-        compression=Compression.parse(compression),
-        cache=None if no_cache else pipeline.open_layer_cache(os.environ, console),
-        checks_contents=check_contents,
-        workers=workers or default_workers(),
-    )
+    if previous and no_trust_annotations:
+        raise InputError("`--against` is of no use with `--no-trust-annotations`")
+    compressed = choose_compression(named, compression)
+    cache = None if no_cache else pipeline.open_layer_cache(os.environ, console)
     access = context.obj.access(
         credentials=credentials,
         tls_verify=tls_verify,
         certificates=certificates,
-        places=options.cache,
+        places=PlacesOfThisRun(cache),
     )
-    check_destinations(dict(zip(destinations, parsed, strict=True)), options.compression)
     with context.obj.described(
         source,
         attribute,
@@ -98,24 +111,27 @@ def copy(
         without_nix=no_nix,
         is_n2c_exact=n2c_exact,
     ) as described:
+        reads_all = no_cache or check_contents or no_trust_annotations
+        options = PackOptions(
+            compression=compressed,
+            cache=cache,
+            believed=() if reads_all else previous_images(named, previous, access),
+            checks_contents=check_contents,
+            workers=workers or default_workers(),
+        )
         delivery = pipeline.deliver(
-            described,
-            pipeline.plan(described),
-            parsed,
-            console,
-            options,
-            access,
+            described, pipeline.plan(described), parsed, console, options, access
         )
     console.say(image_table(delivery.image), at=1)
     if is_json:
-        console.document(image_document(delivery.image, delivery.references))
+        console.document(delivery_document(delivery))
     elif is_streamed:
         console.say("\n".join(delivery.references))
     else:
         console.data("\n".join(delivery.references))
 
 
-def _refuse_several_registries(destinations: Sequence[Destination]) -> None:
+def _refuse_several_registries(destinations: Sequence[object]) -> None:
     """Refuse to show one registry's credentials to another.
 
     Raises `InputError`.

@@ -123,6 +123,11 @@ class LayerTree:
             entry.size_in_tar_bytes() for entry in self._entries.values()
         )
 
+    @property
+    def contents_size_bytes(self) -> int:
+        """How much is read of other files to write the tar."""
+        return sum(entry.size_bytes for entry in self._entries.values() if entry.origin is not None)
+
     def add_directory(self, path: str, *, mode: int = 0o755, owner: Owner = ROOT) -> None:
         """Add a directory.
 

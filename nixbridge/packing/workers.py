@@ -66,6 +66,10 @@ class TarSource(Protocol):
         """How many bytes it will have."""
 
     @property
+    def contents_size_bytes(self) -> int:
+        """How many of them are read from other files."""
+
+    @property
     def follows_recipe(self) -> bool:
         """What the walk said."""
 
@@ -155,6 +159,7 @@ class OwnTar:
     def __init__(self, walked: Walked) -> None:
         self._walked = walked
         self.tar_size_bytes = walked.tree.tar_size_bytes
+        self.contents_size_bytes = walked.tree.contents_size_bytes
         self.follows_recipe = walked.follows_recipe
 
     def write_to(self, sink: Sink) -> DiffId:
@@ -172,6 +177,7 @@ class OwnTar:
 
 class _Begin(NamedTuple):
     tar_size_bytes: int
+    contents_size_bytes: int
     follows_recipe: bool
 
 
@@ -242,6 +248,7 @@ class _SharedTar:
     def __init__(self, worker: _Worker, begin: _Begin) -> None:
         self._worker = worker
         self.tar_size_bytes = begin.tar_size_bytes
+        self.contents_size_bytes = begin.contents_size_bytes
         self.follows_recipe = begin.follows_recipe
 
     def write_to(self, sink: Sink) -> DiffId:
@@ -322,7 +329,10 @@ def _work(
             walk = walks[pipe.recv()]
             try:
                 walked = walk()
-                pipe.send(_Begin(walked.tree.tar_size_bytes, walked.follows_recipe))
+                tree = walked.tree
+                pipe.send(
+                    _Begin(tree.tar_size_bytes, tree.contents_size_bytes, walked.follows_recipe)
+                )
                 stream = _SharedStream(memory, pipe)
                 fill(stream, walked.tree, walked.observer)
                 stream.finish()

@@ -33,13 +33,12 @@ def image_table(image: Image) -> str:
     return f"{table}\n{format_count(len(image.layers), 'layer')}, {format_size(size_bytes)}"
 
 
-def image_document(image: Image, references: tuple[str, ...]) -> dict[str, Any]:
-    """Return what `copy --json` prints: where the image is, and what it is made of."""
+def image_document(image: Image) -> dict[str, Any]:
+    """Return what an image is made of."""
     return {
         "version": IMAGE_DOCUMENT_VERSION,
         "digest": str(image.digest),
         "platform": str(image.platform),
-        "references": list(references),
         "layers": [
             {
                 "digest": str(layer.descriptor.digest),
@@ -81,8 +80,16 @@ def stored_image_document(image: StoredImage) -> dict[str, Any]:
         "reference": image.reference,
         "digest": None if image.digest is None else str(image.digest),
         "config": dict(image.config),
+        "annotations": dict(image.annotations),
         "layers": [
-            {"diffId": str(layer.diff_id), "sizeBytes": layer.size_bytes, "comment": layer.comment}
+            {
+                "digest": None if layer.digest is None else str(layer.digest),
+                "diffId": str(layer.diff_id),
+                "mediaType": layer.media_type,
+                "sizeBytes": layer.size_bytes,
+                "comment": layer.comment,
+                "annotations": dict(layer.annotations),
+            }
             for layer in image.layers
         ],
     }

@@ -12,30 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from delivery.world import World
 from destinations.sample_image import NoLayers
-from fake_store import (
-    FakeStore,
-    Listener,
-    Node,
-    directory_for_a_store,
-    one_layer_each,
-    planned,
-)
-from nixbridge.containers.container import remove_tree
+from fake_store import Node, directory_for_a_store, one_layer_each, planned
 from nixbridge.delivery import (
-    Delivery,
-    PackOptions,
-    check_destinations,
-    deliver_image,
+    choose_compression,
     is_right,
 )
 from nixbridge.description import NixDatabaseRequest, Perm
 from nixbridge.destinations import Access, BlobState, parse_destination
 from nixbridge.errors import DestinationError, InputError, IntegrityError
-from nixbridge.image import BaseImage, read_base_image
+from nixbridge.image import read_base_image
 from nixbridge.layering import LayerPlan, PlannedPath
 from nixbridge.oci import BlobDigest, Platform
-from nixbridge.packing import Compression, LayerCache, LayerRecipe
+from nixbridge.packing import Compression, LayerRecipe
 
 NAMES = st.sampled_from(["a", "a-b", "b", "bin", "lib", "ü", "x" * 120])
 NODES: st.SearchStrategy[Node] = st.recursive(
@@ -45,58 +35,6 @@ NODES: st.SearchStrategy[Node] = st.recursive(
 )
 TREES = st.dictionaries(NAMES, NODES, max_size=4)
 COMPRESSIONS = st.sampled_from(["none", "gzip", "zlib:1", "zstd:1"])
-
-
-class World:
-    """A store, a cache and a place for images, in one directory."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.store = FakeStore(directory / "root")
-        self.listener = Listener()
-        self.layout = directory / "out"
-        self.workers = 1
-
-    @property
-    def cache(self) -> LayerCache:
-        return LayerCache(self.directory / "layers.sqlite", warn=self.listener.warn)
-
-    def deliver(
-        self,
-        layer_plan: LayerPlan,
-        *destinations: str,
-        compression: str = "none",
-        with_cache: bool = True,
-        checks_contents: bool = False,
-        base: BaseImage | None = None,
-    ) -> Delivery:
-        infos = {path.info.path: path.info for each in layer_plan.layers for path in each.paths}
-        return deliver_image(
-            dataclasses.replace(self.store.describe(list(infos.values())), base=base),
-            layer_plan,
-            [parse_destination(text) for text in destinations or (f"oci:{self.layout}:x",)],
-            PackOptions(
-                compression=Compression.parse(compression),
-                cache=self.cache if with_cache else None,
-                checks_contents=checks_contents,
-                workers=self.workers,
-            ),
-            self.listener,
-            Access(),
-        )
-
-    def lose_store(self) -> None:
-        """Take all files away: whoever looks at one now fails."""
-        remove_tree(self.directory / "root")
-
-    def sample(self) -> LayerPlan:
-        return dataclasses.replace(
-            one_layer_each(
-                self.store.add("one", {"bin": {"one": (b"1" * 70_000, True)}}),
-                self.store.add("two", {"lib": {"two": (b"2", False), "link": "two"}}),
-            ),
-            nix_database=NixDatabaseRequest(),
-        )
 
 
 @pytest.fixture
@@ -493,9 +431,9 @@ def test_changed_contents_are_found_out(world: World, change: str) -> None:
 
 def test_a_docker_archive_takes_no_compressed_layers() -> None:
     destinations = {text: parse_destination(text) for text in ("oci:x", "docker-archive:y.tar")}
-    check_destinations(destinations, None)
+    assert choose_compression(destinations, None) is None
     with pytest.raises(InputError) as caught:
-        check_destinations(destinations, Compression.parse("gzip"))
+        choose_compression(destinations, "gzip")
     assert caught.value.message == (
         "`docker-archive:y.tar` takes no compressed layers, as its format wants their size first"
     )

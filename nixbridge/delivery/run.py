@@ -1,0 +1,311 @@
+"""`Run`: one delivery on its way, from layers that were planned to an image that is published.
+
+First the destinations are asked for the blobs of all layers that are known; what is missing
+somewhere is packed, once, for all that lack it; then the image is published, where it is likeliest
+to fail first. Layers are packed side by side, the largest first, if all destinations take them so;
+else in their order. What is known, and who may be believed, is `known.py`'s.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from nixbridge.delivery.events import (
+    Arrival,
+    DeliveredLayer,
+    DeliveryListener,
+    LayerAdvanced,
+    LayerFinished,
+    LayerLost,
+    LayerStarted,
+    Outcome,
+)
+from nixbridge.delivery.known import Known, refuse_difference
+from nixbridge.delivery.layers import CopiedLayer, Making, StoreLayer
+from nixbridge.delivery.writing import CountingSink, MadeLayers, PulledLayers, Tee
+from nixbridge.destinations import BlobState, ImageWriter, LayerLostError
+from nixbridge.errors import NixbridgeError
+from nixbridge.image import Image
+from nixbridge.oci import Descriptor
+from nixbridge.packing import (
+    LayerBytes,
+    LayerRecipe,
+    PackedLayer,
+    Sink,
+    TarSource,
+    blob_of,
+    pack_many,
+)
+
+# How often a layer is packed once more for a destination that lost it.
+_MOST_REWRITES: Final = 3
+# A destination that is far away answers slowly, and several questions as fast as one.
+_QUESTIONS_AT_ONCE: Final = 8
+
+_OUTCOMES: Final = {
+    BlobState.ABSENT: Outcome.SENT,
+    BlobState.THERE: Outcome.SKIPPED,
+    BlobState.MOUNTED: Outcome.MOUNTED,
+}
+
+
+@dataclass(kw_only=True, slots=True)
+class _Errand:
+    """A layer, what is known of it, which writers have it, and what was done so far."""
+
+    number: int
+    layer: CopiedLayer | StoreLayer
+    known: Known | None
+    states: list[BlobState]
+    sent_bytes: list[int]
+    packed: PackedLayer | None = None
+    is_packed: bool = False
+    read_bytes: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_missing(self) -> bool:
+        return BlobState.ABSENT in self.states
+
+    def delivered(self) -> DeliveredLayer:
+        """Return what became of it until now."""
+        if self.packed is None:
+            raise ValueError(self.number)
+        return DeliveredLayer(
+            layer=self.packed,
+            arrivals=tuple(
+                Arrival(
+                    outcome=Outcome.SENT if sent_bytes else _OUTCOMES[state], sent_bytes=sent_bytes
+                )
+                for state, sent_bytes in zip(self.states, self.sent_bytes, strict=True)
+            ),
+            known_from=None if self.known is None else self.known.source,
+            is_packed=self.is_packed,
+            read_bytes=self.read_bytes,
+            seconds=self.seconds,
+        )
+
+
+class Run:
+    """One delivery; `learned` is what the cache shall remember of it."""
+
+    def __init__(
+        self, writers: Sequence[ImageWriter], listener: DeliveryListener, *, workers: int
+    ) -> None:
+        self._writers = writers
+        self._listener = listener
+        self._workers = workers
+        self._errands: list[_Errand] = []
+        self._made = MadeLayers()
+        self.learned: dict[LayerRecipe, LayerBytes] = {}
+
+    def write_layers(
+        self, layers: Sequence[CopiedLayer | StoreLayer], known: Sequence[Known | None]
+    ) -> list[PackedLayer]:
+        """Write the layers that are not known, or not at all destinations.
+
+        Raises `PackError`, `InputError`, `IntegrityError`, `DestinationError`.
+        """
+        self._errands = self._make_errands(layers, known)
+        for errand in self._errands:
+            if not errand.is_missing:
+                self._reuse(errand)
+        # Those of the base image lie below all others, and are there to be copied.
+        for errand in self._errands:
+            if errand.is_missing and isinstance(errand.layer, CopiedLayer):
+                layer = errand.layer
+                self._write(errand, layer.make, layer.size_bytes, follows_recipe=True)
+        self._pack([errand for errand in self._errands if isinstance(errand.layer, StoreLayer)])
+        return [delivered.layer for delivered in self.delivered()]
+
+    def delivered(self) -> tuple[DeliveredLayer, ...]:
+        """Return what became of each layer."""
+        return tuple(errand.delivered() for errand in self._errands)
+
+    def commit(self, image: Image) -> tuple[str, ...]:
+        """Publish the image everywhere; return its digest references, in the destinations' order.
+
+        Raises `DestinationError` and what making a layer once more raises; where the image was
+        published before that, its details say so.
+        """
+        references: dict[int, str] = {}
+        numbers = sorted(
+            range(len(self._writers)), key=lambda each: self._writers[each].publishes_by_renaming
+        )
+        for number in numbers:
+            layers = PulledLayers(self._made, partial(self._take_note_of_pull, number))
+            try:
+                references[number] = self._writers[number].commit(image, layers)
+            except NixbridgeError as error:
+                published = [f"published before that: {each}" for each in references.values()]
+                error.details = "\n".join(filter(None, (error.details, *published))) or None
+                raise
+        return tuple(references[number] for number in range(len(self._writers)))
+
+    def _make_errands(
+        self, layers: Sequence[CopiedLayer | StoreLayer], known: Sequence[Known | None]
+    ) -> list[_Errand]:
+        blobs = {
+            number: layer.packed(each.bytes, follows_recipe=True).descriptor
+            for number, (layer, each) in enumerate(zip(layers, known, strict=True))
+            if each is not None
+        }
+        states = [_ask(writer, blobs) for writer in self._writers]
+        return [
+            _Errand(
+                number=number + 1,
+                layer=layer,
+                known=each,
+                states=[state.get(number, BlobState.ABSENT) for state in states],
+                sent_bytes=[0] * len(states),
+            )
+            for number, (layer, each) in enumerate(zip(layers, known, strict=True))
+        ]
+
+    def _reuse(self, errand: _Errand) -> None:
+        """Name a layer that all destinations have."""
+        if errand.known is None:
+            raise ValueError(errand.number)
+        errand.packed = errand.layer.packed(errand.known.bytes, follows_recipe=True)
+        self._made.add(errand.packed, partial(self._make_again, errand))
+        if errand.layer.recipe is not None and errand.known.is_remembered:
+            self.learned[errand.layer.recipe] = errand.known.bytes
+        for writer in self._writers:
+            writer.reuse_layer(errand.packed)
+        self._finished(errand)
+
+    def _pack(self, errands: Sequence[_Errand]) -> None:
+        """Pack the layers of store paths that are missing somewhere."""
+        missing = [errand for errand in errands if errand.is_missing]
+        side_by_side = all(writer.takes_layers_side_by_side for writer in self._writers)
+        if side_by_side:
+            # So that no worker begins the largest when all others are done.
+            missing.sort(key=lambda errand: -errand.layer.size_bytes)
+        pack_many(
+            [errand.layer.walk for errand in missing if isinstance(errand.layer, StoreLayer)],
+            lambda number, source: self._pack_one(missing[number], source),
+            workers=self._workers,
+            in_order=not side_by_side,
+        )
+
+    def _pack_one(self, errand: _Errand, source: TarSource) -> None:
+        """Pack a layer where it is missing; runs in several threads at the same time."""
+        layer = errand.layer
+        if not isinstance(layer, StoreLayer):
+            raise TypeError(layer)
+        compression = layer.compression
+
+        def make(sink: Sink) -> Making:
+            found = blob_of(source, sink, compression=compression)
+            return Making(bytes=found, read_bytes=source.contents_size_bytes)
+
+        size_bytes = source.tar_size_bytes if compression is None else None
+        self._write(errand, make, size_bytes, follows_recipe=source.follows_recipe)
+
+    def _write(
+        self,
+        errand: _Errand,
+        make: Callable[[Sink], Making],
+        size_bytes: int | None,
+        *,
+        follows_recipe: bool,
+    ) -> None:
+        """Write a layer where it is missing, and name it where it is not."""
+        started = time.monotonic()
+        layer, known = errand.layer, errand.known
+        self._listener.on_delivery_event(
+            LayerStarted(
+                number=errand.number,
+                layer_count=len(self._errands),
+                reason=layer.reason,
+                size_bytes=layer.size_bytes,
+            )
+        )
+        missing = [state is BlobState.ABSENT for state in errand.states]
+        tee = Tee(
+            {at: writer for at, writer in enumerate(self._writers) if missing[at]}, size_bytes
+        )
+        making = make(CountingSink(tee, partial(self._advanced, errand)))
+        found = making.bytes
+        errand.is_packed, errand.read_bytes = True, errand.read_bytes + making.read_bytes
+        if known is not None and found != known.bytes:
+            refuse_difference(layer, found, known, self._listener.warn, is_reused=not all(missing))
+        if follows_recipe and layer.recipe is not None:
+            self.learned[layer.recipe] = found
+        errand.packed = layer.packed(found, follows_recipe=follows_recipe)
+        self._made.add(errand.packed, partial(self._make_again, errand))
+        tee.finish(errand.packed)
+        for at, sent_bytes in tee.sent_bytes.items():
+            errand.sent_bytes[at] += sent_bytes
+        for at, loss in tee.lost.items():
+            self._write_again(errand, at, loss)
+        for at, writer in enumerate(self._writers):
+            if not missing[at]:
+                writer.reuse_layer(errand.packed)
+        errand.seconds += time.monotonic() - started
+        self._finished(errand)
+
+    def _write_again(self, errand: _Errand, at: int, loss: LayerLostError) -> None:
+        """Write a layer to the one destination that lost it.
+
+        Raises `DestinationError`: it was lost too often.
+        """
+        writer, packed = self._writers[at], errand.packed
+        if packed is None:
+            raise ValueError(errand.number)
+        for _ in range(_MOST_REWRITES):
+            self._listener.on_delivery_event(
+                LayerLost(number=errand.number, why=loss.error.message)
+            )
+            # It may be there all the same, when only the answer to its last byte was lost.
+            if writer.find_blob(packed.descriptor) is not BlobState.ABSENT:
+                writer.reuse_layer(packed)
+                return
+            tee = Tee({at: writer}, packed.descriptor.size_bytes)
+            try:
+                self._made.write_layer(packed, tee)
+                tee.finish(packed)
+            finally:
+                errand.sent_bytes[at] += tee.sent_bytes[at]
+            if not tee.lost:
+                return
+            loss = tee.lost[at]
+        raise loss.error
+
+    def _make_again(self, errand: _Errand, sink: Sink) -> LayerBytes:
+        making = errand.layer.make(sink)
+        errand.is_packed, errand.read_bytes = True, errand.read_bytes + making.read_bytes
+        return making.bytes
+
+    def _take_note_of_pull(self, at: int, layer: PackedLayer, sent_bytes: int) -> None:
+        for errand in self._errands:
+            if errand.packed is not None and errand.packed.descriptor == layer.descriptor:
+                errand.sent_bytes[at] += sent_bytes
+                return
+
+    def _advanced(self, errand: _Errand, written_bytes: int) -> None:
+        self._listener.on_delivery_event(
+            LayerAdvanced(number=errand.number, written_bytes=written_bytes)
+        )
+
+    def _finished(self, errand: _Errand) -> None:
+        self._listener.on_delivery_event(
+            LayerFinished(
+                number=errand.number,
+                layer_count=len(self._errands),
+                delivered=errand.delivered(),
+            )
+        )
+
+
+def _ask(writer: ImageWriter, blobs: Mapping[int, Descriptor]) -> dict[int, BlobState]:
+    """Ask a destination for blobs, by their number."""
+    if not writer.takes_layers_side_by_side:
+        return {number: writer.find_blob(blob) for number, blob in blobs.items()}
+    with ThreadPoolExecutor(_QUESTIONS_AT_ONCE, thread_name_prefix="ask") as threads:
+        return dict(zip(blobs, threads.map(writer.find_blob, blobs.values()), strict=True))
