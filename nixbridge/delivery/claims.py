@@ -94,7 +94,7 @@ def _claim(layer: StoredLayer, reference: str) -> Claim | None:
 
 def previous_images(
     destinations: Mapping[str, Destination],
-    against: Mapping[str, Destination],
+    against: Mapping[str, Inspectable],
     access: Access,
 ) -> tuple[StoredImage, ...]:
     """Return what the destinations hold under their names by now, and what `against` names.
@@ -102,8 +102,7 @@ def previous_images(
     Both are keyed by what the user calls them. A destination that holds nothing yet is passed over,
     and so are archives, which are written anew.
 
-    Raises `InputError`: one of `against` cannot be looked into. Raises `DestinationError`,
-    `IntegrityError`, as looking into one of them does.
+    Raises `DestinationError`, `IntegrityError`, `InputError`, as looking into `against` does.
     """
     images = []
     for name, destination in destinations.items():
@@ -116,14 +115,9 @@ def previous_images(
                 pass
             except NixbridgeError as error:
                 access.warn(f"going on without what `{name}` holds: {error.message}", error.hint)
-    for name, destination in against.items():
-        if not isinstance(destination, Inspectable):
-            raise InputError(
-                f"`{name}` cannot be looked into",
-                hint="`--against` takes an image in a registry, an OCI layout or an archive",
-            )
+    for name, image in against.items():
         try:
-            images.append(destination.inspect(access))
+            images.append(image.inspect(access))
         except AbsentImageError as error:
             access.warn(f"going on without `{name}`: {error.message}", error.hint)
     return tuple(images)

@@ -12,7 +12,8 @@ import pytest
 from delivery.world import World, stored
 from fake_store import one_layer_each
 from nixbridge.delivery import CACHE, Outcome, previous_images
-from nixbridge.destinations import Access, Destination, parse_destination
+from nixbridge.destinations import Access, parse_destination
+from nixbridge.destinations.reference import parse_inspectable
 from nixbridge.destinations.stored_image import StoredImage, StoredLayer
 from nixbridge.errors import DestinationError, InputError, IntegrityError
 from nixbridge.image import read_base_image
@@ -231,11 +232,12 @@ def test_the_first_of_two_that_speak_of_a_layer_is_believed(world: World) -> Non
 def look(
     destinations: list[str], against: list[str], warnings: list[str]
 ) -> tuple[StoredImage, ...]:
-    def parsed(texts: list[str]) -> dict[str, Destination]:
-        return {text: parse_destination(text) for text in texts}
-
     access = Access(warn=lambda message, _hint=None: warnings.append(message))
-    return previous_images(parsed(destinations), parsed(against), access)
+    return previous_images(
+        {text: parse_destination(text) for text in destinations},
+        {text: parse_inspectable(text) for text in against},
+        access,
+    )
 
 
 def test_the_images_at_the_destinations_come_first(
