@@ -94,8 +94,12 @@ def copy(
         _refuse_several_registries([*parsed, *previous.values()])
     if is_streamed and is_json:
         raise InputError("the archive and the JSON document cannot both go to standard output")
-    if previous and no_trust_annotations:
-        raise InputError("`--against` is of no use with `--no-trust-annotations`")
+    for flag, is_given in (
+        ("--no-trust-annotations", no_trust_annotations),
+        ("--no-cache", no_cache),
+    ):
+        if previous and is_given:
+            raise InputError(f"`--against` is of no use with `{flag}`")
     compressed = choose_compression(named, compression)
     cache = None if no_cache else pipeline.open_layer_cache(os.environ, console)
     access = context.obj.access(
