@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from delivery.world import World
 from destinations.sample_image import NoLayers
 from fake_store import Node, directory_for_a_store, one_layer_each, planned
+from nixbridge.containers.container import remove_tree
 from nixbridge.delivery import (
     choose_compression,
     is_right,
