@@ -253,7 +253,7 @@ def test_plugins_and_where_they_come_from(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(tmp_path)
     finding = diagnose_with({"PATH": ""})["strategies"]
     assert finding.status == "ok"
-    assert finding.message.startswith("`biggest` (biggest 1.5), ")
+    assert ", `biggest` (biggest 1.5), " in finding.message
     assert "`popularity` (nixbridge " in finding.message
 
 

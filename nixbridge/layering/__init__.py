@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nixbridge.layering.cost_model import CostModel
 from nixbridge.layering.family import plan_family
 from nixbridge.layering.options import PlanOptions
 from nixbridge.layering.plan import NIX_DATABASE_REASON, LayerPlan, PlannedLayer, PlannedPath
@@ -15,7 +16,6 @@ from nixbridge.layering.stability import (
     stable_groups,
 )
 from nixbridge.layering.strategy import LayerTask, PathGroup, Strategy, find_strategy
-from nixbridge.layering.update_cost import CostModel
 
 __all__ = [
     "NIX_DATABASE_REASON",

@@ -14,12 +14,12 @@ from typing import Final, TypeAlias
 
 from nixbridge.closure import ClosureGraph, StorePath
 from nixbridge.description import ImageDescription
+from nixbridge.layering.cost_model import CostModel
 from nixbridge.layering.options import PlanOptions
 from nixbridge.layering.plan import LayerPlan, PlannedPath
 from nixbridge.layering.planner import PlanPart, plan_layers, plan_parts
 from nixbridge.layering.stability import PreviousLayer, PreviousPlan
 from nixbridge.layering.strategy import LayerTask, PathGroup, Strategy, find_strategy
-from nixbridge.layering.update_cost import CostModel
 from nixbridge.layering.weights import weigh_paths
 
 FAMILY_STRATEGY: Final = "update-cost"

@@ -31,7 +31,7 @@ class PlannedLayer:
     """A layer to be packed: its paths sorted by their text, and the reason for it in words.
 
     `history` are the keys of the layer's OCI history entry. `change_probability` tells how likely
-    an update changes the layer, as far as is known (`update_cost.py`).
+    an update changes the layer, as far as is known (`cost_model.py`).
     """
 
     paths: tuple[PlannedPath, ...]

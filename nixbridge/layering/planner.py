@@ -6,21 +6,19 @@ earlier layer holds with the same options comes again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 from nixbridge.closure import ClosureGraph, StorePath
 from nixbridge.description import ImageDescription, LayerDescription
 from nixbridge.errors import PlanError
+from nixbridge.layering.cost_model import CostModel
 from nixbridge.layering.options import PlanOptions
 from nixbridge.layering.plan import LayerPlan, PlannedLayer, PlannedPath
 from nixbridge.layering.stability import Repacking, stable_groups
 from nixbridge.layering.strategy import LayerTask, PathGroup, Strategy, find_strategy
-from nixbridge.layering.update_cost import CostModel
 from nixbridge.layering.weights import weigh_paths
-
-_MOST_NAMES: Final = 4
+from nixbridge.layering.words import name_paths
 
 
 def plan_layers(
@@ -198,7 +196,7 @@ def _reason(
     at_root = [path.info.path for path in paths if path.copy_to_root]
     if not at_root:
         return reason
-    files = f"files at / from {_names(at_root)}"
+    files = f"files at / from {name_paths(at_root)}"
     if len(at_root) == len(paths):
         return files
     # The reason of a layer that is kept says so already.
@@ -210,14 +208,7 @@ def _own_words(layer: LayerDescription) -> str:
     roots = [path for path in layer.roots if path not in layer.ignore]
     if roots:
         closures = "its closure" if len(roots) == 1 else "their closures"
-        return f"explicit: {_names(roots)} and {closures}"
+        return f"explicit: {name_paths(roots)} and {closures}"
     if layer.copy_to_root:
         return "what the files at / refer to"
-    return f"what {_names(layer.roots)} refers to"
-
-
-def _names(paths: Sequence[StorePath]) -> str:
-    names = [path.name for path in paths]
-    if len(names) > _MOST_NAMES:
-        names = [*names[: _MOST_NAMES - 1], f"{len(names) - _MOST_NAMES + 1} more"]
-    return ", ".join(names)
+    return f"what {name_paths(layer.roots)} refers to"

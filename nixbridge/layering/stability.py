@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from nixbridge.closure import StorePath
+from nixbridge.layering.cost_model import CostModel
 from nixbridge.layering.strategy import LayerTask, PathGroup, Strategy
-from nixbridge.layering.update_cost import CostModel
 
 REPACK_WITHIN_UPDATES: Final = 10
 

@@ -1,73 +1,71 @@
-"""`CostModel`: the bytes that an update sends again, on average; and the strategy for the fewest.
+"""The strategy `update-cost`: the layers of which an update sends the fewest bytes, on average.
 
-In Nix a change of one path changes every path that refers to it, so a layer changes when any path
-of its closure does. An update is taken to be one change: of which path, the weights tell. Weights
-are counted in whole numbers of a small unit, so that sums are exact and in no order.
+Finding the very best ones would take too long. Greedy merging comes near, moving single paths
+afterwards comes nearer, and what another of our strategies does better is taken from there: so none
+of them is better with as many layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from nixbridge.closure import ClosureGraph, StorePath
+from nixbridge.closure import StorePath
+from nixbridge.layering.auto import group_by_large_paths
+from nixbridge.layering.cost_model import CostModel
+from nixbridge.layering.merging import merge_greedily
+from nixbridge.layering.moving import move_paths
+from nixbridge.layering.popularity import popularity
+from nixbridge.layering.strategy import LayerTask, PathGroup
 
-# The smallest step between weights is one in so many.
-_UNITS: Final = 1024
+# Up to so many paths there is time to move paths in the plans of other strategies, too.
+_FEW_PATHS: Final = 500
+
+# What part of the bytes that a layer costs its paths would cost by themselves, for these words.
+_AS_OFTEN: Final = 0.9
+_NEARLY_AS_OFTEN: Final = 0.5
 
 
-class CostModel:
-    """What changes together in a closure, and what layers of its paths cost.
+def update_cost(task: LayerTask) -> tuple[PathGroup, ...]:
+    """Put together what changes together, so that an update sends few bytes."""
+    model = CostModel(task.graph, task.weights)
+    paths = sorted(task.candidates, key=lambda path: (path.name, path))
+    if task.max_layers < 1 or len(paths) <= task.max_layers:
+        groups: Iterable[Sequence[StorePath]] = [(path,) for path in paths]
+    else:
+        groups = min(_plans(task, model, paths), key=model.expected_bytes)
+    return model.seldom_first(
+        PathGroup(paths=tuple(sorted(group)), reason=_reason(task, model, group))
+        for group in groups
+    )
 
-    A set of paths is a whole number here, one bit a path, so that closures are united and weighed
-    fast. Paths that `weights` leaves out weigh 1.
-    """
 
-    __slots__ = ("_closures", "_graph", "_planes", "_total")
+def _plans(
+    task: LayerTask, model: CostModel, paths: Sequence[StorePath]
+) -> list[Sequence[Sequence[StorePath]]]:
+    graph, max_layers = task.graph, task.max_layers
+    merged = merge_greedily(model, graph, paths, max_layers)
+    others: list[Sequence[Sequence[StorePath]]] = [
+        [group.paths for group in popularity(task)],
+        [*group_by_large_paths(task).values()],
+    ]
+    if len(paths) <= _FEW_PATHS:
+        others = [move_paths(model, graph, plan, max_layers) for plan in others]
+    return [move_paths(model, graph, merged, max_layers), *others]
 
-    def __init__(self, graph: ClosureGraph, weights: Mapping[StorePath, float]) -> None:
-        self._graph = graph
-        self._closures: dict[StorePath, int] = {}
-        planes: dict[int, int] = {}
-        for number, path in enumerate(graph.references_first()):
-            bits = 1 << number
-            units = max(1, round(weights.get(path, 1.0) * _UNITS))
-            for plane in range(units.bit_length()):
-                if units >> plane & 1:
-                    planes[plane] = planes.get(plane, 0) | bits
-            for reference in graph[path].references:
-                if reference != path:
-                    bits |= self._closures[reference]
-            self._closures[path] = bits
-        self._planes = tuple((plane, planes[plane]) for plane in sorted(planes))
-        self._total = self.weigh((1 << len(graph)) - 1)
 
-    def closure_bits(self, paths: Iterable[StorePath]) -> int:
-        """Return the set of all that `paths` refer to, themselves included."""
-        bits = 0
-        for path in paths:
-            bits |= self._closures[path]
-        return bits
-
-    def weigh(self, bits: int) -> int:
-        """Return the weight of a set of paths, in small units."""
-        return sum((bits & members).bit_count() << plane for plane, members in self._planes)
-
-    def probability(self, paths: Iterable[StorePath]) -> float:
-        """Return how likely an update changes any of `paths`."""
-        if not self._total:
-            return 0.0
-        return self.weigh(self.closure_bits(paths)) / self._total
-
-    def expected_bytes(self, groups: Iterable[Iterable[StorePath]]) -> float:
-        """Return the bytes of an update, on average, with a layer for each group of paths."""
-        cost = 0
-        for group in groups:
-            paths = tuple(group)
-            size_bytes = sum(self._graph[path].nar_size_bytes for path in paths)
-            cost += size_bytes * self.weigh(self.closure_bits(paths))
-        return cost / self._total if self._total else 0.0
-
-    def floor_bytes(self, paths: Iterable[StorePath]) -> float:
-        """Return the same with a layer for each path, which no plan can beat."""
-        return self.expected_bytes((path,) for path in paths)
+def _reason(task: LayerTask, model: CostModel, group: Sequence[StorePath]) -> str:
+    """Name the largest path of a group, and say whether the others change as often as the layer."""
+    if len(group) == 1:
+        needed = model.closure_bits(group).bit_count() - 1
+        if needed == 0:
+            return "alone: needs no other path"
+        return f"alone: needs {needed} other {'path' if needed == 1 else 'paths'}"
+    largest = min(group, key=lambda path: (-task.graph[path].nar_size_bytes, path.name, path))
+    cost = model.expected_bytes([group])
+    share = model.floor_bytes(group) / cost if cost else 1.0
+    if share >= _AS_OFTEN:
+        return f"with {largest.name}, changes as often"
+    if share >= _NEARLY_AS_OFTEN:
+        return f"with {largest.name}, changes nearly as often"
+    return f"with {largest.name}, for want of layers"

@@ -261,7 +261,7 @@ def test_one_per_path_refuses_a_budget_that_cannot_be_met() -> None:
     with pytest.raises(PlanError) as caught:
         plan_of(SHOP, layer_of("shop", max_layers=4, strategy="one-per-path"))
     assert caught.value.message == "5 paths cannot have a layer each in 4 layers"
-    assert caught.value.hint == "allow more layers, or take the strategy `popularity`"
+    assert caught.value.hint == "allow more layers, or take the strategy `update-cost`"
     assert len(plan_of(SHOP, layer_of("shop", max_layers=5, strategy="one-per-path"))) == 5
 
 
@@ -278,12 +278,14 @@ def test_unknown_strategy_is_refused_with_what_there_is() -> None:
     assert caught.value.hint == "did you mean `popularity`?"
     with pytest.raises(InputError) as caught:
         find_strategy("xyz")
-    assert caught.value.hint == "known here: `one-per-path`, `popularity`, `single`"
+    assert caught.value.hint == (
+        "known here: `auto`, `one-per-path`, `popularity`, `single`, `update-cost`"
+    )
 
 
 def test_our_strategies_are_registered_as_anybodys() -> None:
     known = plugins(PluginGroup.STRATEGIES)
-    assert {"one-per-path", "popularity", "single"} <= known.keys()
+    assert {"auto", "one-per-path", "popularity", "single", "update-cost"} <= known.keys()
     assert list(known) == sorted(known)
 
 

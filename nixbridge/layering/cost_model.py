@@ -1,0 +1,106 @@
+"""`CostModel`: the bytes that an update sends again, on average.
+
+In Nix a change of one path changes every path that refers to it, so a layer changes when any path
+of its closure does. An update is taken to be one change: of which path, the weights tell. Weights
+are counted in whole numbers of a small unit, so that sums are exact and in no order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from nixbridge.closure import ClosureGraph, StorePath
+from nixbridge.layering.strategy import PathGroup
+
+# The smallest step between weights is one in so many.
+_UNITS: Final = 1024
+
+
+class CostModel:
+    """What changes together in a closure, and what layers of its paths cost.
+
+    A set of paths is a whole number here, one bit a path, so that closures are united and weighed
+    fast. Paths that `weights` leaves out weigh 1.
+    """
+
+    __slots__ = ("_closures", "_graph", "_planes", "total_weight")
+
+    def __init__(self, graph: ClosureGraph, weights: Mapping[StorePath, float]) -> None:
+        self._graph = graph
+        self._closures: dict[StorePath, int] = {}
+        members: dict[int, list[int]] = {}
+        for number, path in enumerate(graph.references_first()):
+            bits = 1 << number
+            units = max(1, round(weights.get(path, 1.0) * _UNITS))
+            members.setdefault(units, []).append(number)
+            for reference in graph[path].references:
+                if reference != path:
+                    bits |= self._closures[reference]
+            self._closures[path] = bits
+        self._planes = _planes(members, len(graph))
+        self.total_weight = self.weigh((1 << len(graph)) - 1)
+
+    def closure_bits(self, paths: Iterable[StorePath]) -> int:
+        """Return the set of all that `paths` refer to, themselves included."""
+        bits = 0
+        for path in paths:
+            bits |= self._closures[path]
+        return bits
+
+    def weigh(self, bits: int) -> int:
+        """Return the weight of a set of paths, in small units."""
+        weight = 0
+        for plane, members in self._planes:
+            weight += (bits & members).bit_count() << plane
+        return weight
+
+    def probability(self, paths: Iterable[StorePath]) -> float:
+        """Return how likely an update changes any of `paths`."""
+        if not self.total_weight:
+            return 0.0
+        return self.weigh(self.closure_bits(paths)) / self.total_weight
+
+    def expected_bytes(self, groups: Iterable[Iterable[StorePath]]) -> float:
+        """Return the bytes of an update, on average, with a layer for each group of paths."""
+        cost = 0
+        for group in groups:
+            paths = tuple(group)
+            size_bytes = sum(self._graph[path].nar_size_bytes for path in paths)
+            cost += size_bytes * self.weigh(self.closure_bits(paths))
+        return cost / self.total_weight if self.total_weight else 0.0
+
+    def floor_bytes(self, paths: Iterable[StorePath]) -> float:
+        """Return the same with a layer for each path, which no plan can beat."""
+        return self.expected_bytes((path,) for path in paths)
+
+    def seldom_first(self, groups: Iterable[PathGroup]) -> tuple[PathGroup, ...]:
+        """Sort groups: what changes seldom comes first, and lies below what changes often.
+
+        Engines keep the layers below the first one that changed.
+        """
+        return tuple(
+            sorted(
+                groups,
+                key=lambda group: (
+                    self.weigh(self.closure_bits(group.paths)),
+                    [(path.name, path) for path in group.paths],
+                ),
+            )
+        )
+
+
+def _planes(members: Mapping[int, list[int]], bit_count: int) -> tuple[tuple[int, int], ...]:
+    """Return, for each power of two that weights are made of, the set of paths that have it.
+
+    `members` are the numbers of the paths of each weight. There are few planes where there are few
+    weights, and one where all are equal.
+    """
+    planes: dict[int, bytearray] = {}
+    for units, numbers in members.items():
+        for plane in range(units.bit_length()):
+            if units >> plane & 1:
+                bits = planes.setdefault(plane, bytearray(bit_count // 8 + 1))
+                for number in numbers:
+                    bits[number // 8] |= 1 << number % 8
+    return tuple((plane, int.from_bytes(planes[plane], "little")) for plane in sorted(planes))
