@@ -19,6 +19,7 @@ from typing import Any, Final
 import urllib3
 
 from nixbridge import __version__
+from nixbridge.destinations.addresses import without_query
 from nixbridge.destinations.patience import Patience
 
 _LOG: Final = logging.getLogger(__name__)
@@ -134,14 +135,6 @@ class HttpSession:
         """Close all connections that are not in use."""
         for pool in self._pools.values():
             pool.clear()
-
-
-def without_query(url: str) -> str:
-    """Return an address without what may be secret in it."""
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit(
-        (parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")
-    )
 
 
 def _proxies(environment: Mapping[str, str]) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
 """Say to a registry who we are: Basic, or Bearer with tokens that are asked for and grow old.
 
 Nothing is sent before the registry asks for it, and credentials go to the registry, and to the
-address that it names for tokens; over plain http only where the registry itself is spoken to so.
+address that it names for tokens; over plain http only where TLS need not be verified.
 
 - https://distribution.github.io/distribution/spec/auth/token/
 - https://distribution.github.io/distribution/spec/auth/oauth/
@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from nixbridge.destinations.addresses import joined, place_of
 from nixbridge.destinations.credentials import Credentials
 from nixbridge.destinations.http_session import Answer
 from nixbridge.errors import DestinationError
@@ -76,12 +77,12 @@ class Authorizer:
         *,
         find: Callable[[], Credentials | None],
         ask: AskForToken,
-        is_plain: Callable[[], bool],
+        allows_plain: bool,
         clock: Callable[[], float],
     ) -> None:
         self._find = find
         self._ask = ask
-        self._is_plain = is_plain
+        self._allows_plain = allows_plain
         self._clock = clock
         self._lock = threading.RLock()
         self._challenge: Challenge | None = None
@@ -146,7 +147,7 @@ class Authorizer:
             if not known:
                 if challenges:
                     raise DestinationError(
-                        f"{urllib.parse.urlsplit(answer.url).netloc} wants credentials by "
+                        f"`{place_of(answer.url)}` wants credentials by "
                         f"`{challenges[0].scheme}`, which nixbridge cannot give"
                     )
                 return False
@@ -188,12 +189,11 @@ class Authorizer:
         return self._read(answer, began)
 
     def _check_realm(self, realm: str) -> None:
-        parts = urllib.parse.urlsplit(realm)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if joined(realm, realm) is None:
             raise DestinationError("the registry does not say where tokens are to be had")
-        if parts.scheme == "http" and not self._is_plain():
+        if realm.startswith("http:") and not self._allows_plain:
             raise DestinationError(
-                f"the registry wants credentials to be sent to {parts.netloc} over plain http",
+                f"the registry wants credentials to be sent to `{place_of(realm)}`, as plain text",
                 hint="if that is right, say `--dest-tls-verify=false`",
             )
 
@@ -204,9 +204,10 @@ class Authorizer:
             document = None
         fields = document if isinstance(document, dict) else {}
         token = fields.get("token") or fields.get("access_token")
-        host = urllib.parse.urlsplit(answer.url).netloc
         if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
-            raise DestinationError(f"{host} answered a request for a token with something else")
+            raise DestinationError(
+                f"`{place_of(answer.url)}` answered a request for a token with something else"
+            )
         self._secrets.add(token)
         life = fields.get("expires_in")
         if isinstance(life, bool) or not isinstance(life, int | float) or life <= 0:

@@ -160,6 +160,8 @@ class RegistryBlobs:
                     or not patience.allows(failure.asked_seconds)
                 ):
                     raise
+                if lost:
+                    self.cancel(url)
                 patience.wait(failures, failure.asked_seconds)
             else:
                 self._client.check_digest(answer, blob.digest, doing=self._doing)

@@ -9,6 +9,7 @@ https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from nixbridge.destinations.addresses import joined, origin_of, place_of
 from nixbridge.destinations.credentials import find_credentials
 from nixbridge.destinations.destination import Access
 from nixbridge.destinations.http_session import Answer, BrokenConnectionError, HttpSession
@@ -39,7 +41,6 @@ _MOST_REDIRECTS: Final = 5
 _MOST_RENEWALS: Final = 2
 _GREETING: Final = "/v2/"
 _TOKEN_LIMIT_BYTES: Final = 1 << 20
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _READS: Final = frozenset({"GET", "HEAD"})
 _UNAUTHORIZED: Final = 401
 _DIGEST_HEADER: Final = "Docker-Content-Digest"
@@ -84,7 +85,7 @@ class RegistryClient:
         self._authorizer = Authorizer(
             find=lambda: find_credentials(repository, access),
             ask=self._ask_for_token,
-            is_plain=lambda: self._origin is not None and self._origin.startswith("http:"),
+            allows_plain=not access.verifies_tls,
             clock=patience.unix_seconds,
         )
         actions = "pull,push" if writes else "pull"
@@ -142,16 +143,16 @@ class RegistryClient:
         Raises `DestinationError`: it is nowhere, or somewhere else.
         """
         location = answer.headers.get("Location", "")
-        url = urllib.parse.urljoin(answer.url, location)
         if not location:
             raise self._nonsense(doing, "it does not say where the upload goes on")
-        if not _is_printable(location) or _origin_of(url) != _origin_of(self._reach()):
+        url = joined(answer.url, location)
+        if url is None or origin_of(url) != origin_of(self._reach()):
             raise self._nonsense(
                 doing,
-                f"it sends the upload to another place, {_place_of(url)}",
+                f"it sends the upload to another place, {_shown(url)}",
                 hint="behind a proxy, the registry must know by what name and scheme it is called",
             )
-        return urllib.parse.urldefrag(url).url
+        return url
 
     def check_digest(self, answer: Answer, digest: BlobDigest, *, doing: str) -> None:
         """Compare the digest that an answer has, if it has one.
@@ -161,7 +162,7 @@ class RegistryClient:
         found = answer.headers.get(_DIGEST_HEADER)
         # A digest by another algorithm may be right as well.
         if found is not None and found.startswith("sha256:") and found != str(digest):
-            shown = found if len(found) <= len(str(digest)) and _is_printable(found) else "another"
+            shown = found if re.fullmatch("sha256:[0-9a-f]{64}", found) else "another"
             raise IntegrityError(
                 f"{self.repository.registry} was asked to {doing} with the digest `{digest}`, and "
                 f"answers for `{shown}`"
@@ -216,10 +217,10 @@ class RegistryClient:
 
         Raises `RequestFailedError`: no answer came. Raises `DestinationError`.
         """
-        own = _origin_of(url)
+        own = origin_of(url)
         for _ in range(_MOST_REDIRECTS):
             headers = dict(request.headers)
-            if header is not None and _origin_of(url) == own:
+            if header is not None and origin_of(url) == own:
                 headers["Authorization"] = header
             try:
                 answer = self._session.ask(
@@ -234,12 +235,10 @@ class RegistryClient:
                 raise self._broke(broken, doing=request.doing) from broken
             if answer.status not in {301, 302, 303, 307, 308}:
                 return answer
-            target = urllib.parse.urljoin(url, answer.headers.get("Location", ""))
-            if request.method not in _READS:
-                raise self._nonsense(request.doing, f"it sends us to {_place_of(target)}")
-            parts = urllib.parse.urlsplit(target)
-            if parts.scheme not in ({own[0], "https"}) or not parts.hostname:
-                raise self._nonsense(request.doing, f"it sends us to {_place_of(target)}")
+            target = joined(url, answer.headers.get("Location", ""))
+            is_worse = own[0] == "https" and (target or "").startswith("http:")
+            if request.method not in _READS or target is None or is_worse:
+                raise self._nonsense(request.doing, f"it sends us to {_shown(target)}")
             url = target
         raise self._nonsense(request.doing, "it sends us from one place to the next")
 
@@ -254,8 +253,8 @@ class RegistryClient:
                 writes=self._writes,
                 credentials=None if asked is None else asked.origin,
             ),
+            redact=self._authorizer.redact,
         )
-        error.message = self._authorizer.redact(error.message)
         return RequestFailedError(
             error,
             status=answer.status,
@@ -299,24 +298,6 @@ class RegistryClient:
             raise failure.error from failure
 
 
-def _origin_of(url: str) -> tuple[str, str, int | None]:
-    parts = urllib.parse.urlsplit(url)
-    return parts.scheme, parts.hostname or "", _port_of(parts) or _DEFAULT_PORTS.get(parts.scheme)
-
-
-def _port_of(parts: urllib.parse.SplitResult) -> int | None:
-    try:
-        return parts.port
-    except ValueError:
-        return 0
-
-
-def _place_of(url: str) -> str:
-    """Return scheme and host alone: the rest may be secret, or long."""
-    parts = urllib.parse.urlsplit(url)
-    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    return f"`{place}`" if _is_printable(place) and len(place) < 200 else "an address that is none"  # noqa: PLR2004
-
-
-def _is_printable(text: str) -> bool:
-    return text.isascii() and text.isprintable() and " " not in text
+def _shown(url: str | None) -> str:
+    """Return who is at an address, to be shown."""
+    return "an address that is none" if url is None else f"`{place_of(url)}`"

@@ -6,6 +6,7 @@ https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#error-co
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -70,8 +71,10 @@ def error_code(answer: Answer) -> str:
     return _first_error(answer)[0]
 
 
-def refusal(answer: Answer, circumstances: Circumstances) -> DestinationError:
-    """Return the error that an answer is; it may still hold what was sent.
+def refusal(
+    answer: Answer, circumstances: Circumstances, *, redact: Callable[[str], str]
+) -> DestinationError:
+    """Return the error that an answer is; `redact` takes out what was sent and may come back.
 
     `ghcr.io refused to write me/app: 403 denied (credentials from ~/.docker/config.json)`
     """
@@ -84,7 +87,7 @@ def refusal(answer: Answer, circumstances: Circumstances) -> DestinationError:
         from_where = ""
     verb = "failed" if answer.status >= _SERVER_ERRORS else "refused"
     return DestinationError(
-        f"{c.host} {verb} to {c.doing}: {answer.status} {_reason(answer)}{from_where}",
+        f"{c.host} {verb} to {c.doing}: {answer.status} {_reason(answer, redact)}{from_where}",
         hint=_hint(answer, c),
     )
 
@@ -126,9 +129,9 @@ def _first_error(answer: Answer) -> tuple[str, str]:
     )
 
 
-def _reason(answer: Answer) -> str:
+def _reason(answer: Answer, redact: Callable[[str], str]) -> str:
     """Return the registry's own words, in one line, else those of HTTP."""
-    code, message = (_one_line(text) for text in _first_error(answer))
+    code, message = (_one_line(redact(text)) for text in _first_error(answer))
     code = code.lower().replace("_", " ")
     if code and message and message.lower() not in {code, f"{code}."}:
         return f"{code}: {message}"
