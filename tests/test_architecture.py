@@ -29,6 +29,7 @@ ROOMS = (
     "delivery",
     "containers",
     "report",
+    "previous",
     "source",
     "doctor",
     "pipeline",

@@ -1,8 +1,12 @@
-"""`plan`: which store path goes into which layer."""
+"""`plan`: which store path goes into which layer, of one image or of several that share layers."""
 
 from __future__ import annotations
 
-from typing import Optional
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
 
 import typer
 
@@ -18,15 +22,48 @@ from nixbridge.cli.options import (
     VERBOSE,
     nix_arguments_of,
 )
+from nixbridge.cli.stable import PLAN_FILE, REPACK_WITHIN
+from nixbridge.console import Console
+from nixbridge.delivery import Described
+from nixbridge.description import ImageDescription
+from nixbridge.errors import InputError, PlanError
+from nixbridge.layering import LayerPlan, PlanOptions, plan_family, plan_file_text, plan_layers
+from nixbridge.previous import Keeping, read_plan_file, read_previous
+from nixbridge.report.family import family_document, family_table
 from nixbridge.report.plan import plan_document, plan_table
+from nixbridge.report.table import format_size, parse_size
+from nixbridge.report.update import Update, update_document, update_text
 
 
 def plan(
     context: typer.Context,
-    source: str = SOURCE,
+    sources: Optional[list[str]] = typer.Argument(
+        None, metavar="SOURCE...", help=f"{SOURCE.help} Several with --shared.", show_default="."
+    ),
     attribute: Optional[str] = ATTRIBUTE,
     arg: list[str] = ARG,
     argstr: list[str] = ARGSTR,
+    against: Optional[str] = typer.Option(
+        None,
+        "--against",
+        metavar="REF|FILE",
+        help="Keep the layers of an image that is out (docker://…, oci:…, oci-archive:…) or of a "
+        "saved plan, and say what a push would send and who has that image would pull.",
+    ),
+    repack_within: int = REPACK_WITHIN,
+    max_push: Optional[str] = typer.Option(
+        None,
+        "--max-push",
+        metavar="SIZE",
+        help="With --against: fail (exit status 4) if a push would send more than, say, 50MB.",
+    ),
+    plan_file: Optional[Path] = PLAN_FILE,
+    shared: bool = typer.Option(
+        False, "--shared", help="Plan several images together, so that they share layers."
+    ),
+    save: Optional[Path] = typer.Option(
+        None, "--save", metavar="FILE", help="Write the plan to FILE, to be followed by --plan."
+    ),
     n2c_exact: bool = N2C_EXACT,
     is_json: bool = JSON,
     verbose: int = VERBOSE,
@@ -34,11 +71,96 @@ def plan(
 ) -> None:
     """Show which store path goes into which layer, and why."""
     console = context.obj.configure(verbose, quiet)
-    with context.obj.described(
-        source, attribute, nix_arguments_of(arg, argstr), is_n2c_exact=n2c_exact
-    ) as described:
-        layer_plan = pipeline.plan(described)
-        if is_json:
-            console.document(plan_document(layer_plan))
+    named = sources or ["."]
+    most_bytes = None if max_push is None else parse_size(max_push)
+    if max_push is not None and against is None:
+        raise InputError(
+            "`--max-push` needs an image to compare with", hint="name it: `--against REF`"
+        )
+    if shared and (against is not None or plan_file is not None):
+        raise InputError("`--shared` plans without `--against` and `--plan`")
+    if len(named) > 1 and not shared:
+        raise InputError(
+            f"{len(named)} images are to be planned",
+            hint="add `--shared` to plan them together, or name one",
+        )
+    keeping = Keeping(
+        previous=[] if against is None else [read_previous(against, context.obj.access())],
+        followed=None if plan_file is None else read_plan_file(plan_file),
+        repack_within_updates=repack_within,
+    )
+    arguments = nix_arguments_of(arg, argstr)
+    with contextlib.ExitStack() as stack:
+        images = [
+            stack.enter_context(
+                context.obj.described(source, attribute, arguments, is_n2c_exact=n2c_exact)
+            )
+            for source in named
+        ]
+        if shared:
+            planned = _plan_family(images)
         else:
-            console.data(plan_table(layer_plan))
+            planned = _plan_image(images[0], keeping, console, most_bytes)
+    if save is not None:
+        pipeline.write_text(save, plan_file_text(planned.plans))
+        console.say(f"wrote {save}")
+    if is_json:
+        console.document(planned.document)
+    else:
+        console.data(planned.text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Planned:
+    """Plans by the names of their images, and how they are shown."""
+
+    plans: Mapping[str, LayerPlan]
+    text: str
+    document: dict[str, Any]
+
+
+def _plan_image(
+    described: Described, keeping: Keeping, console: Console, most_bytes: int | None
+) -> _Planned:
+    description = described.description
+    previous = keeping.plan_for(description, console.warn)
+    layer_plan = pipeline.plan(described, PlanOptions(previous=previous))
+    text, document = plan_table(layer_plan), plan_document(layer_plan)
+    if keeping.previous:
+        update = keeping.update(description, described.base, layer_plan, console.warn)
+        _check_push(update, most_bytes)
+        text = f"{text}\n{update_text(update)}"
+        document["update"] = update_document(update)
+    return _Planned(plans={description.name: layer_plan}, text=text, document=document)
+
+
+def _check_push(update: Update, most_bytes: int | None) -> None:
+    """Refuse a push that sends too much.
+
+    Raises `PlanError`.
+    """
+    if most_bytes is not None and update.push.size_bytes > most_bytes:
+        about = "" if update.push.stored_size_bytes is None else "about "
+        raise PlanError(
+            f"a push would send {about}{format_size(update.push.size_bytes)}, and "
+            f"{format_size(most_bytes)} is the most that it may",
+            details=update_text(update),
+            hint="see which layers, and why: the same command without `--max-push`",
+        )
+
+
+def _plan_family(images: Sequence[Described]) -> _Planned:
+    descriptions: dict[str, ImageDescription] = {}
+    for image in images:
+        name = image.description.name
+        if name in descriptions:
+            raise InputError(
+                f"two images are called `{name}`",
+                hint="plans are told apart by the images' names: give each one of its own",
+            )
+        descriptions[name] = image.description
+    plans = plan_family(descriptions)
+    alone = {name: plan_layers(description) for name, description in descriptions.items()}
+    return _Planned(
+        plans=plans, text=family_table(plans, alone), document=family_document(plans, alone)
+    )

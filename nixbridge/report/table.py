@@ -5,12 +5,32 @@ No escape codes and no terminal width here: a wide row is for the terminal to wr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Final
+
+from nixbridge.errors import InputError
 
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 _THOUSAND: Final = 1000
 _TEN: Final = 10
+_SIZE: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?) ?(?P<unit>[A-Za-z]*)", re.ASCII)
+_UNIT_SIZES: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "": 1,
+        "B": 1,
+        "KB": 10**3,
+        "MB": 10**6,
+        "GB": 10**9,
+        "TB": 10**12,
+        "KIB": 2**10,
+        "MIB": 2**20,
+        "GIB": 2**30,
+        "TIB": 2**40,
+    }
+)
 
 
 def format_size(size_bytes: float) -> str:
@@ -21,6 +41,18 @@ def format_size(size_bytes: float) -> str:
         unit += 1
     digits = 1 if unit and size_bytes < _TEN else 0
     return f"{size_bytes:.{digits}f} {_UNITS[unit]}"
+
+
+def parse_size(text: str) -> int:
+    """Read `50MB`, `1.5 GB`, `64MiB` or a plain number of bytes.
+
+    Raises `InputError`.
+    """
+    match = _SIZE.fullmatch(text)
+    unit = None if match is None else _UNIT_SIZES.get(match["unit"].upper())
+    if match is None or unit is None:
+        raise InputError(f"`{text}` is not a size", hint="a size is written `50MB` or `1.5GB`")
+    return int(Decimal(match["number"]) * unit)
 
 
 def format_count(count: int, noun: str) -> str:

@@ -1,0 +1,166 @@
+"""`nixbridge plan` with real Nix: against what is out, from a saved plan, of a family."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.nix
+
+# An application on a library, upon bash and glibc; each can be changed by itself.
+IMAGES = """
+{
+  pkgs ? import <nixbridge/debpkgs> { },
+  library ? "1",
+  application ? "1",
+}:
+let
+  inherit ((import <nixbridge> { inherit pkgs; }).nix2container) buildImage;
+  lib = pkgs.writeTextDir "share/lib" library;
+  app = pkgs.writeShellScriptBin "app" "cat ${lib}/share/lib; echo ${application}";
+  image =
+    name: program:
+    buildImage {
+      inherit name;
+      config.entrypoint = [ program ];
+      maxLayers = 6;
+      initializeNixDatabase = true;
+    };
+in
+{
+  shop = image "shop" "${app}/bin/app";
+  greeter = image "greeter" "${pkgs.hello}/bin/hello";
+}
+"""
+
+
+def nixbridge(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "nixbridge", *argv],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ,
+    )
+
+
+def said(*argv: str, cwd: Path) -> str:
+    result = nixbridge(*argv, cwd=cwd)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def document(*argv: str, cwd: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(said("plan", *argv, "--json", cwd=cwd))
+    return found
+
+
+def shop(application: str = "1", library: str = "1") -> list[str]:
+    return [
+        *("images.nix", "-A", "shop", "--argstr", "application", application),
+        *("--argstr", "library", library),
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the images, and one of them delivered."""
+    folder = tmp_path_factory.mktemp("plan")
+    (folder / "images.nix").write_text(IMAGES)
+    said("copy", *shop(), "oci:out:1", "--compression", "zlib", cwd=folder)
+    return folder
+
+
+def test_plan_against_an_image_says_what_a_push_sends(folder: Path) -> None:
+    same = document(*shop(), "--against", "oci:out:1", cwd=folder)
+    assert same["update"]["push"]["layers"] == []
+    new = document(*shop("2"), "--against", "oci:out:1", cwd=folder)
+    # The application's layer, and the database of the store paths.
+    sent = new["update"]["push"]["layers"]
+    count = len(new["layers"])
+    assert sent == [count, count + 1]
+    names = [path["path"].partition("-")[2] for path in new["layers"][-1]["paths"]]
+    assert "app" in names
+    # It is what is sent.
+    said("copy", *shop("2"), "oci:out:2", "--compression", "zlib", cwd=folder)
+    diff_ids = [
+        [
+            layer["diffId"]
+            for layer in json.loads(said("inspect", f"oci:out:{tag}", "--json", cwd=folder))[
+                "layers"
+            ]
+        ]
+        for tag in "12"
+    ]
+    assert [number for number, each in enumerate(diff_ids[1], 1) if each not in diff_ids[0]] == sent
+
+
+def test_push_that_is_too_large_fails_with_status_4(folder: Path) -> None:
+    options = ["--against", "oci:out:1", "--max-push"]
+    assert "push  2 layers" in said("plan", *shop("2"), *options, "1MB", cwd=folder)
+    result = nixbridge("plan", *shop("2", "2"), *options, "10B", "--json", cwd=folder)
+    assert (result.returncode, result.stdout) == (4, "")
+    error = json.loads(result.stderr.splitlines()[-1])["error"]
+    assert error["code"] == "plan"
+    assert error["message"].startswith("a push would send about ")
+    assert error["message"].endswith(" kB, and 10 B is the most that it may")
+
+
+def test_saved_plan_is_followed_and_saved_again_as_it_was(folder: Path) -> None:
+    result = nixbridge("plan", *shop(), "--save", "plan.json", cwd=folder)
+    assert result.stderr.splitlines()[-1] == "wrote plan.json"
+    saved = (folder / "plan.json").read_bytes()
+    said("plan", *shop(), "--plan", "plan.json", "--save", "again.json", cwd=folder)
+    assert (folder / "again.json").read_bytes() == saved
+    against = document(*shop(), "--against", "plan.json", cwd=folder)
+    assert against["update"]["push"]["layers"] == []
+
+
+def test_family_shares_layers_and_its_plan_is_followed(folder: Path) -> None:
+    (folder / "greeter.nix").write_text("(import ./images.nix { }).greeter")
+    (folder / "shop.nix").write_text("(import ./images.nix { }).shop")
+    family = ["shop.nix", "greeter.nix", "--shared"]
+    planned = document(*family, "--save", "shared.json", cwd=folder)
+    assert planned["together"]["narSizeBytes"] < planned["alone"]["narSizeBytes"]
+    keys = {
+        image["name"]: [layer["key"] for layer in image["layers"]] for image in planned["images"]
+    }
+    assert keys["shop"][0] == keys["greeter"][0]
+    for name in keys:
+        followed = document(f"{name}.nix", "--plan", "shared.json", cwd=folder)
+        (image,) = [each for each in planned["images"] if each["name"] == name]
+        assert [layer["paths"] for layer in image["layers"]] == [
+            [path["path"] for path in layer["paths"]] for layer in followed["layers"]
+        ]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--max-push", "5MB"], "`--max-push` needs an image to compare with"),
+        (["a.nix", "b.nix"], "2 images are to be planned"),
+        (["--shared", "--plan", "x"], "`--shared` plans without `--against` and `--plan`"),
+        (["--against", "x.json"], "cannot read the plan `x.json`: No such file or directory"),
+        (["--against", "oci:x:y", "--max-push", "much"], "`much` is not a size"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(argv: list[str], message: str, tmp_path: Path) -> None:
+    result = nixbridge("plan", *argv, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[0] == f"error: {message}"
+
+
+def test_two_images_of_one_name_are_refused(folder: Path) -> None:
+    result = nixbridge("plan", "images.nix", "images.nix", "-A", "shop", "--shared", cwd=folder)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-2:] == [
+        "error: two images are called `shop`",
+        "  hint: plans are told apart by the images' names: give each one of its own",
+    ]
