@@ -82,6 +82,11 @@ class Keeping:
     followed: PlanFile | None = None
     repack_within_updates: int = REPACK_WITHIN_UPDATES
 
+    @property
+    def images(self) -> tuple[StoredImage, ...]:
+        """Those of `previous` that are images, and there."""
+        return tuple(one.found for one in self.previous if isinstance(one.found, StoredImage))
+
     def plan_for(self, description: ImageDescription, warn: Warn) -> PreviousPlan | None:
         """Return what the image shall be planned against; None is nothing.
 

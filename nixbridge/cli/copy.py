@@ -27,14 +27,22 @@ from nixbridge.cli.options import (
     WORKERS,
     nix_arguments_of,
 )
+from nixbridge.cli.stable import PLAN_FILE, REPACK_WITHIN
 from nixbridge.delivery import PackOptions, choose_compression, previous_images
 from nixbridge.destinations.blob_places import PlacesOfThisRun
 from nixbridge.destinations.docker_archive import DockerArchive
-from nixbridge.destinations.reference import parse_destination, parse_inspectable
+from nixbridge.destinations.reference import (
+    is_destination,
+    parse_destination,
+    parse_inspectable,
+)
 from nixbridge.errors import InputError
+from nixbridge.layering import PlanOptions
 from nixbridge.packing import default_workers
+from nixbridge.previous import Keeping, read_plan_file, read_previous
 from nixbridge.report.delivery import delivery_document
 from nixbridge.report.image import image_table
+from nixbridge.report.update import repacking_text
 
 
 def copy(
@@ -62,10 +70,13 @@ def copy(
     against: list[str] = typer.Option(
         [],
         "--against",
-        metavar="REF",
-        help="Do not read layers that the image at REF has, if DEST has them too; may be repeated. "
-        "What DEST names now is always looked at.",
+        metavar="REF|FILE",
+        help="Keep the layers of the image at REF, or of a saved plan, as far as they fit, and do "
+        "not read those that REF and DEST have; may be repeated. What DEST names now is always "
+        "looked at, so that what it has is not read.",
     ),
+    repack_within: int = REPACK_WITHIN,
+    plan_file: Optional[Path] = PLAN_FILE,
     no_trust_annotations: bool = typer.Option(
         False,
         "--no-trust-annotations",
@@ -89,17 +100,13 @@ def copy(
     parsed = [parse_destination(text) for text in destinations]
     is_streamed = any(isinstance(each, DockerArchive) and each.path is None for each in parsed)
     named = dict(zip(destinations, parsed, strict=True))
-    previous = {text: parse_inspectable(text) for text in against}
+    images = [parse_inspectable(text) for text in against if is_destination(text)]
     if credentials is not None:
-        _refuse_several_registries([*parsed, *previous.values()])
+        _refuse_several_registries([*parsed, *images])
     if is_streamed and is_json:
         raise InputError("the archive and the JSON document cannot both go to standard output")
-    for flag, is_given in (
-        ("--no-trust-annotations", no_trust_annotations),
-        ("--no-cache", no_cache),
-    ):
-        if previous and is_given:
-            raise InputError(f"`--against` is of no use with `{flag}`")
+    if images and no_trust_annotations:
+        raise InputError("`--against` is of no use with `--no-trust-annotations`")
     compressed = choose_compression(named, compression)
     cache = None if no_cache else pipeline.open_layer_cache(os.environ, console)
     access = context.obj.access(
@@ -107,6 +114,11 @@ def copy(
         tls_verify=tls_verify,
         certificates=certificates,
         places=PlacesOfThisRun(cache),
+    )
+    keeping = Keeping(
+        previous=[read_previous(text, access) for text in against],
+        followed=None if plan_file is None else read_plan_file(plan_file),
+        repack_within_updates=repack_within,
     )
     with context.obj.described(
         source,
@@ -119,13 +131,15 @@ def copy(
         options = PackOptions(
             compression=compressed,
             cache=cache,
-            believed=() if reads_all else previous_images(named, previous, access),
+            believed=() if reads_all else (*previous_images(named, access), *keeping.images),
             checks_contents=check_contents,
             workers=workers or default_workers(),
         )
-        delivery = pipeline.deliver(
-            described, pipeline.plan(described), parsed, console, options, access
-        )
+        previous = keeping.plan_for(described.description, console.warn)
+        layer_plan = pipeline.plan(described, PlanOptions(previous=previous))
+        for repacking in layer_plan.repackings:
+            console.say(f"  plan      {repacking_text(repacking, repack_within)}")
+        delivery = pipeline.deliver(described, layer_plan, parsed, console, options, access)
     console.say(image_table(delivery.image), at=1)
     if is_json:
         console.document(delivery_document(delivery))

@@ -93,16 +93,12 @@ def _claim(layer: StoredLayer, reference: str) -> Claim | None:
 
 
 def previous_images(
-    destinations: Mapping[str, Destination],
-    against: Mapping[str, Inspectable],
-    access: Access,
+    destinations: Mapping[str, Destination], access: Access
 ) -> tuple[StoredImage, ...]:
-    """Return what the destinations hold under their names by now, and what `against` names.
+    """Return what the destinations, by what the user calls them, hold under their names by now.
 
-    Both are keyed by what the user calls them. A destination that holds nothing yet is passed over,
-    and so are archives, which are written anew.
-
-    Raises `DestinationError`, `IntegrityError`, `InputError`, as looking into `against` does.
+    A destination that holds nothing yet is passed over, and so are archives, which are written
+    anew.
     """
     images = []
     for name, destination in destinations.items():
@@ -115,9 +111,4 @@ def previous_images(
                 pass
             except NixbridgeError as error:
                 access.warn(f"going on without what `{name}` holds: {error.message}", error.hint)
-    for name, image in against.items():
-        try:
-            images.append(image.inspect(access))
-        except AbsentImageError as error:
-            access.warn(f"going on without `{name}`: {error.message}", error.hint)
     return tuple(images)

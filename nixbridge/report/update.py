@@ -141,7 +141,10 @@ def update_text(update: Update) -> str:
         f"  kept  {kept_count} of {format_count(update.layer_count, 'layer')}",
         f"  push  {_layers_text(push)}",
         f"  pull  {pull}",
-        *(f"  plan  {repacking_text(one, update)}" for one in update.repackings),
+        *(
+            f"  plan  {repacking_text(one, update.repack_within_updates)}"
+            for one in update.repackings
+        ),
     ]
     return "\n".join(lines)
 
@@ -168,10 +171,10 @@ def _ranges(numbers: Sequence[int]) -> str:
     )
 
 
-def repacking_text(repacking: Repacking, update: Update) -> str:
+def repacking_text(repacking: Repacking, within_updates: int) -> str:
     """Say what packing anew costs and saves, and whether it is done."""
     cost, saving = format_size(repacking.cost_bytes), format_size(repacking.saving_bytes)
-    within = format_count(update.repack_within_updates, "update")
+    within = format_count(within_updates, "update")
     if repacking.is_done:
         return (
             f"packed anew: that sends {cost} more now, saves {saving} with each update on average, "

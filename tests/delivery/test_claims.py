@@ -13,11 +13,11 @@ from delivery.world import World, stored
 from fake_store import one_layer_each
 from nixbridge.delivery import CACHE, Outcome, previous_images
 from nixbridge.destinations import Access, parse_destination
-from nixbridge.destinations.reference import parse_inspectable
 from nixbridge.destinations.stored_image import StoredImage, StoredLayer
 from nixbridge.errors import DestinationError, InputError, IntegrityError
 from nixbridge.image import read_base_image
 from nixbridge.oci import BlobDigest, DiffId, Platform
+from nixbridge.previous import read_previous
 
 COMPRESSIONS = pytest.mark.parametrize("compression", ["none", "gzip", "zlib:1", "zstd"])
 
@@ -233,10 +233,10 @@ def look(
     destinations: list[str], against: list[str], warnings: list[str]
 ) -> tuple[StoredImage, ...]:
     access = Access(warn=lambda message, _hint=None: warnings.append(message))
-    return previous_images(
-        {text: parse_destination(text) for text in destinations},
-        {text: parse_inspectable(text) for text in against},
-        access,
+    previous = [read_previous(text, access).found for text in against]
+    return (
+        *previous_images({text: parse_destination(text) for text in destinations}, access),
+        *(found for found in previous if isinstance(found, StoredImage)),
     )
 
 
