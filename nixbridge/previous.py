@@ -166,7 +166,10 @@ def read_plan_file(path: Path) -> PlanFile:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read the plan `{path}`: {error.strerror}") from error
+        raise InputError(
+            f"cannot read the plan `{path}`: {error.strerror}",
+            hint="an image is named with its kind of place: `docker://…`, `oci:…`",
+        ) from error
     return parse_plan_file(data, source=str(path))
 
 

@@ -19,6 +19,7 @@ IMAGES = """
   pkgs ? import <nixbridge/debpkgs> { },
   library ? "1",
   application ? "1",
+  maxLayers ? 6,
 }:
 let
   inherit ((import <nixbridge> { inherit pkgs; }).nix2container) buildImage;
@@ -27,15 +28,14 @@ let
   image =
     name: program:
     buildImage {
-      inherit name;
+      inherit maxLayers name;
       config.entrypoint = [ program ];
-      maxLayers = 6;
       initializeNixDatabase = true;
     };
 in
 {
   shop = image "shop" "${app}/bin/app";
-  greeter = image "greeter" "${pkgs.hello}/bin/hello";
+  greeter = image "greeter" (pkgs.writeShellScript "greeter" "echo hello");
 }
 """
 
@@ -124,8 +124,8 @@ def test_saved_plan_is_followed_and_saved_again_as_it_was(folder: Path) -> None:
 
 
 def test_family_shares_layers_and_its_plan_is_followed(folder: Path) -> None:
-    (folder / "greeter.nix").write_text("(import ./images.nix { }).greeter")
-    (folder / "shop.nix").write_text("(import ./images.nix { }).shop")
+    (folder / "greeter.nix").write_text("(import ./images.nix { maxLayers = 2; }).greeter")
+    (folder / "shop.nix").write_text("(import ./images.nix { maxLayers = 2; }).shop")
     family = ["shop.nix", "greeter.nix", "--shared"]
     planned = document(*family, "--save", "shared.json", cwd=folder)
     assert planned["together"]["narSizeBytes"] < planned["alone"]["narSizeBytes"]

@@ -32,9 +32,9 @@ def parse_destination(text: str) -> Destination:
 
 
 def is_destination(text: str) -> bool:
-    """Return whether `text` begins with the name of a kind of destination and a colon."""
+    """Return whether `text` is `-`, or begins with a kind of destination and a colon."""
     transport, colon, _ = text.partition(":")
-    return bool(colon) and transport in plugins(PluginGroup.DESTINATIONS)
+    return text == "-" or (bool(colon) and transport in plugins(PluginGroup.DESTINATIONS))
 
 
 def parse_inspectable(text: str) -> Inspectable:

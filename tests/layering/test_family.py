@@ -167,7 +167,7 @@ def families(draw: st.DrawFn) -> dict[str, ImageDescription]:
 
 
 @settings(deadline=None)
-@given(families(), st.sampled_from(["popularity", "single"]))
+@given(families(), st.sampled_from(["popularity", "single", "update-cost"]))
 def test_each_image_of_a_family_has_all_that_it_has_alone(
     family: dict[str, ImageDescription], strategy: str
 ) -> None:

@@ -157,7 +157,7 @@ def test_what_the_strategy_cannot_do_is_refused_as_ever() -> None:
 
 # Properties.
 
-STRATEGIES = ("popularity", "single")
+STRATEGIES = ("auto", "popularity", "single", "update-cost")
 
 
 def sizes_and_graph(

@@ -332,6 +332,7 @@ def test_plan_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert caught.value.message == (
         f"cannot read the plan `{tmp_path / 'plan.json'}`: No such file or directory"
     )
+    assert caught.value.hint == "an image is named with its kind of place: `docker://…`, `oci:…`"
 
 
 # Families.
