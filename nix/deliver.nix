@@ -31,12 +31,6 @@ let
 
   copy = "${lib.getExe nixbridge} copy --no-nix ${image}";
 
-  # An engine takes an archive from its standard input. These programs stop at the first failure,
-  # also within a pipe, whatever the engine has said about half an archive.
-  load = engine: ''
-    ${copy} - "$@" | ${engine} load
-  '';
-
   reference = lib.escapeShellArg "${imageName}:${imageTag}";
 in
 rec {
@@ -48,27 +42,29 @@ rec {
     ${copy} docker://${reference} "$@"
   '';
 
-  copyToDockerDaemon = program "copy-to-docker-daemon" "Load the image ${imageName} into Docker" (
-    load "docker"
-  );
+  copyToDockerDaemon = program "copy-to-docker-daemon" "Copy the image ${imageName} into Docker" ''
+    ${copy} docker-daemon:${reference} "$@"
+  '';
 
-  copyToPodman = program "copy-to-podman" "Load the image ${imageName} into podman" (load "podman");
+  copyToPodman = program "copy-to-podman" "Copy the image ${imageName} into podman" ''
+    ${copy} containers-storage:${reference} "$@"
+  '';
 
   # What `nix run .#image` does.
-  run = program "run-image" "Copy the image ${imageName}, or load it into an engine" ''
+  run = program "run-image" "Copy the image ${imageName}, into an engine if need be" ''
     if [ $# -gt 0 ]; then
       exec ${copy} "$@"
     fi
     if [ ! -t 1 ]; then
       exec ${copy} -
     fi
-    for engine in docker podman; do
-      # A client whose daemon does not answer is no engine.
-      if command -v "$engine" >/dev/null && "$engine" version >/dev/null 2>&1; then
-        ${copy} - | "$engine" load
-        exit
-      fi
-    done
+    # A client whose daemon does not answer is no engine.
+    if docker version >/dev/null 2>&1; then
+      exec ${copy} docker-daemon:${reference}
+    fi
+    if podman version >/dev/null 2>&1; then
+      exec ${copy} containers-storage:${reference}
+    fi
     echo "error: no container engine answers here: neither docker nor podman" >&2
     echo "  hint: say where the image shall go: add \`-- oci:DIR\` or" >&2
     echo "        \`-- docker-archive:FILE\`, or send it to a program: \`nix run … | podman load\`" >&2

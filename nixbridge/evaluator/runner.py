@@ -134,9 +134,11 @@ def _read(
             if stream is not None:
                 selector.register(stream, selectors.EVENT_READ, data=number)
         while selector.get_map():
+            # Asked before the wait: what a process says before it ends may come after the wait.
+            has_ended = process.poll() is not None
             ready = selector.select(_SILENCE_SECONDS)
             deadline.check()
-            if not ready and process.poll() is not None:
+            if not ready and has_ended:
                 break
             for key, _ in ready:
                 chunk = os.read(key.fd, _CHUNK_BYTES)

@@ -14,6 +14,7 @@ from destinations.sample_image import SAMPLE, Sample, packed, tar_of
 from destinations.test_engines import STREAMED, Delivered, SampleLayers
 from engines import Dockerd, PodmanStorage, running_dockerd, skip_without_namespaces
 from nixbridge.errors import DestinationError
+from programs import write_program
 
 pytestmark = pytest.mark.tools
 
@@ -93,9 +94,7 @@ def test_a_docker_in_another_network_loads_it(distant_dockerd: Dockerd) -> None:
 
 
 def test_a_podman_in_another_network_loads_it(podman: PodmanStorage, tmp_path: Path) -> None:
-    program = tmp_path / "podman"
-    program.write_text(f'#!/bin/sh\nexec unshare --net {podman.program} "$@"\n')
-    program.chmod(0o755)
+    write_program(tmp_path / "podman", f'exec unshare --net {podman.program} "$@"')
     delivered = Delivered({**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
     delivered.deliver(f"{podman.prefix}team/shop:1")
     assert delivered.warnings == [STREAMED.format("podman")]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import subprocess
 import sys
 import time
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,29 @@ def test_a_background_process_that_keeps_the_pipes_open_is_not_waited_for() -> N
     completed = RUNNER.run(python(program))
     assert completed.stderr == "done\n"
     assert time.monotonic() - start < 10
+
+
+def test_what_it_says_when_a_silence_ends_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It speaks and ends after the wait for its words was given up, and before it is asked."""
+    waits = iter([True])
+
+    class Late(selectors.DefaultSelector):
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            if next(waits, False):
+                time.sleep(1)
+                return []
+            return super().select(timeout)
+
+    monkeypatch.setattr(selectors, "DefaultSelector", Late)
+    assert RUNNER.run(("sh", "-c", "sleep 0.2; echo out")).stdout == b"out\n"
+
+
+def test_stdin_can_be_given() -> None:
+    reading, writing = os.pipe()
+    with FileIO(reading) as stdin, FileIO(writing, "w") as other_end:
+        other_end.write(b"in")
+        other_end.close()
+        assert RUNNER.run(("cat",), stdin=stdin).stdout == b"in"
 
 
 def test_the_environment_is_passed_through() -> None:

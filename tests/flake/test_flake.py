@@ -17,17 +17,18 @@ from pathlib import Path
 
 import pytest
 
+from engines import Dockerd, PodmanStorage
 from flake.flake_checkout import REPOSITORY, Flake, make_checkout, make_repository
 from image_files import Layout
 from nixbridge import __version__
 from programs import write_program
+from registry_server import RegistryServer
 
 pytestmark = pytest.mark.nix
 
-# An engine that tells what it is called with, and what it is given.
-ENGINE = """
-echo "$0" "$@" >> "$RECORD"
-test "$1" != load || /bin/cat > "$RECORD.tar"
+# What answers to `docker version` and `podman version`, and is the machine's own for all else.
+CLIENT = """
+test "$1" = version || exec {program} "$@"
 """
 
 NAMES_OF_NIXPKGS = """
@@ -195,18 +196,36 @@ def test_without_a_destination_into_a_pipe(runner: Path) -> None:
 
 
 @pytest.fixture
-def engines(tmp_path: Path) -> Path:
+def clients(tmp_path: Path) -> Path:
     """The directory of all programs that are to be found: first none."""
     directory = tmp_path / "bin"
     directory.mkdir()
     return directory
 
 
-def add_engine(engines: Path, name: str, script: str = ENGINE) -> None:
-    write_program(engines / name, script)
+def add_client(clients: Path, name: str, script: str) -> None:
+    write_program(clients / name, script)
 
 
-def run_on_a_terminal(runner: Path, engines: Path) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def add_podman(
+    clients: Path, podman: PodmanStorage, tmp_path: Path
+) -> Callable[[], dict[str, str]]:
+    """Put podman into `clients`, and return the environment in which it has its own storage."""
+
+    def add() -> dict[str, str]:
+        add_client(clients, "podman", CLIENT.format(program=podman.program))
+        storage = tmp_path / "storage.conf"
+        places = f'graphroot = "{podman.directory}/data"\nrunroot = "{podman.directory}/run"\n'
+        storage.write_text(f'[storage]\ndriver = "vfs"\n{places}')
+        return {"CONTAINERS_STORAGE_CONF": str(storage)}
+
+    return add
+
+
+def run_on_a_terminal(
+    runner: Path, clients: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
     ours, terminal = pty.openpty()
     try:
         return subprocess.run(
@@ -215,41 +234,50 @@ def run_on_a_terminal(runner: Path, engines: Path) -> subprocess.CompletedProces
             stdout=terminal,
             stderr=subprocess.PIPE,
             text=True,
-            env={"PATH": str(engines), "RECORD": str(engines.parent / "record")},
+            env={"PATH": str(clients), "HOME": str(clients.parent), **environment},
         )
     finally:
         os.close(terminal)
         os.close(ours)
 
 
-def calls(engines: Path) -> list[str]:
-    return (engines.parent / "record").read_text().replace(f"{engines}/", "").splitlines()
-
-
-def test_on_a_terminal_into_the_engine_that_is_there(runner: Path, engines: Path) -> None:
-    add_engine(engines, "docker")
-    add_engine(engines, "podman")
-    result = run_on_a_terminal(runner, engines)
+@pytest.mark.tools
+def test_on_a_terminal_into_the_engine_that_is_there(
+    runner: Path, clients: Path, dockerd: Dockerd
+) -> None:
+    add_client(clients, "docker", CLIENT.format(program="false"))
+    add_client(clients, "podman", CLIENT.format(program="false"))
+    result = run_on_a_terminal(runner, clients, DOCKER_HOST=dockerd.host)
     assert result.returncode == 0, result.stderr
-    assert calls(engines) == ["docker version", "docker load"]
-    with tarfile.open(engines.parent / "record.tar") as archive:
-        assert archive.getnames()[-1] == "manifest.json"
+    assert ["hello:latest"] in dockerd.images().values()
+    assert dockerd.run("hello:latest") == "Hello, world!\n"
 
 
-def test_an_engine_that_does_not_answer_is_none(runner: Path, engines: Path) -> None:
-    add_engine(engines, "docker", "exit 1")
-    add_engine(engines, "podman")
-    assert run_on_a_terminal(runner, engines).returncode == 0
-    assert calls(engines) == ["podman version", "podman load"]
+@pytest.mark.tools
+def test_an_engine_that_does_not_answer_is_none(
+    runner: Path,
+    clients: Path,
+    podman: PodmanStorage,
+    add_podman: Callable[[], dict[str, str]],
+) -> None:
+    add_client(clients, "docker", "exit 1")
+    result = run_on_a_terminal(runner, clients, **add_podman())
+    assert result.returncode == 0, result.stderr
+    assert list(podman.images().values()) == [["localhost/hello:latest"]]
 
 
-def test_an_engine_that_fails_is_told_of(runner: Path, engines: Path) -> None:
-    add_engine(engines, "docker", 'test "$1" != load || exit 42')
-    assert run_on_a_terminal(runner, engines).returncode != 0
+def test_an_engine_that_fails_is_told_of(runner: Path, clients: Path) -> None:
+    add_client(clients, "docker", CLIENT.format(program="false"))
+    result = run_on_a_terminal(runner, clients, DOCKER_HOST="unix:///nowhere")
+    assert result.returncode == 7
+    assert result.stderr.splitlines()[-2:] == [
+        "error: no Docker daemon answers at `unix:///nowhere`: no such file or directory",
+        "  hint: start it, or say where it is: `DOCKER_HOST=unix:///PATH`",
+    ]
 
 
-def test_without_an_engine_it_says_what_to_type(runner: Path, engines: Path) -> None:
-    result = run_on_a_terminal(runner, engines)
+def test_without_an_engine_it_says_what_to_type(runner: Path, clients: Path) -> None:
+    result = run_on_a_terminal(runner, clients)
     assert result.returncode == 2
     assert result.stderr == (
         "error: no container engine answers here: neither docker nor podman\n"
@@ -258,38 +286,58 @@ def test_without_an_engine_it_says_what_to_type(runner: Path, engines: Path) -> 
     )
 
 
-def test_copy_to_each_engine(project: Flake, engines: Path) -> None:
-    for name, attribute in (("docker", "copyToDockerDaemon"), ("podman", "copyToPodman")):
-        program = next(
-            (project.build(f"image.{attribute}", engines.parent / name) / "bin").iterdir()
-        )
-        add_engine(engines, name)
-        environment = {"PATH": str(engines), "RECORD": str(engines.parent / "record")}
-        subprocess.run([program], check=True, capture_output=True, env=environment)
-        (engines / name).unlink()
-    assert calls(engines) == ["docker load", "podman load"]
+@pytest.mark.tools
+def test_copy_to_each_engine(
+    project: Flake,
+    clients: Path,
+    tmp_path: Path,
+    dockerd: Dockerd,
+    podman: PodmanStorage,
+    add_podman: Callable[[], dict[str, str]],
+) -> None:
+    """What they are called with is handed on: here, one more destination."""
+    environment = {
+        "PATH": str(clients),
+        "HOME": str(tmp_path),
+        "DOCKER_HOST": dockerd.host,
+        **add_podman(),
+    }
+    references = []
+    for attribute in ("copyToDockerDaemon", "copyToPodman"):
+        program = project.build(f"image.{attribute}", tmp_path / attribute) / "bin"
+        argv = [str(next(program.iterdir())), f"oci:{tmp_path}/out"]
+        copied = subprocess.run(argv, check=False, capture_output=True, text=True, env=environment)
+        assert copied.returncode == 0, copied.stderr
+        references += copied.stdout.splitlines()
+    digest = digest_of(references[0])
+    assert references == [
+        f"docker-daemon:hello:latest@{digest}",
+        f"oci:{tmp_path}/out@{digest}",
+        f"containers-storage:localhost/hello:latest@{digest}",
+        f"oci:{tmp_path}/out@{digest}",
+    ]
+    assert podman.run("hello:latest") == "Hello, world!\n"
 
 
 @pytest.mark.tools
-def test_podman_loads_it(
-    project: Flake, tmp_path: Path, require_tool: Callable[[str], str]
+def test_copy_to_its_registry(
+    project: Flake, tmp_path: Path, docker_registry: RegistryServer
 ) -> None:
-    podman = require_tool("podman")
-    storage = tmp_path / "storage.conf"
-    storage.write_text(
-        f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/root"\nrunroot = "{tmp_path}/run"\n'
+    """Where its name says; this one is changed to name the registry of the tests."""
+    program = project.build("image.copyToRegistry", tmp_path / "program") / "bin"
+    script = (program / "copy-to-registry").read_text()
+    assert "docker://hello:latest" in script
+    changed = tmp_path / "copy"
+    changed.write_text(
+        script.replace(
+            "docker://hello", f"--dest-tls-verify=false {docker_registry.reference('hello')}"
+        )
     )
-    environment = {**project.environment, "CONTAINERS_STORAGE_CONF": str(storage)}
-    program = project.build("image.copyToPodman", tmp_path / "program") / "bin/copy-to-podman"
-    subprocess.run([program], check=True, capture_output=True, env=environment)
-    listed = subprocess.run(
-        [podman, "images", "--format", "{{.Repository}}:{{.Tag}}"],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=environment,
+    changed.chmod(0o755)
+    copied = subprocess.run([changed], check=True, capture_output=True, text=True)
+    assert copied.stdout.startswith(
+        docker_registry.reference("hello:latest").removeprefix("docker://")
     )
-    assert listed.stdout == "localhost/hello:latest\n"
 
 
 def test_the_tarball(project: Flake, tmp_path: Path) -> None:
