@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 from nixbridge.closure import StoreRoot
 from nixbridge.errors import IntegrityError
 from nixbridge.layering import PlannedLayer, PlannedPath
+from nixbridge.packing.entry import Entry, unreadable
 from nixbridge.packing.header import REGULAR, SYMLINK, Kind
-from nixbridge.packing.tree import Entry, unreadable
 
 _SLASH: Final = b"/"
 _STORE_PATH_PARTS: Final = 4  # "", "nix", "store", "HASH-NAME"
@@ -179,4 +179,4 @@ def _is_executable(entry: Entry, checked: _Checked) -> bool:
     try:
         return bool(os.lstat(place).st_mode & stat.S_IXUSR)
     except OSError as error:
-        raise unreadable(entry, error) from error
+        raise unreadable(entry.describe_origin(), error) from error

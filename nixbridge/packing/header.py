@@ -10,6 +10,8 @@ https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html#tag_20_92_13
 
 from __future__ import annotations
 
+import struct
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 from zlib import adler32
@@ -49,9 +51,13 @@ class Owner(NamedTuple):
 ROOT: Final = Owner()
 
 
-class _Template(NamedTuple):
-    """What the headers of all files of one kind, mode and owner share."""
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Stamp:
+    """A kind, mode and owner, and what the headers of all such files share."""
 
+    kind: Kind
+    mode: int
+    owner: Owner
     ids: bytes
     # From the kind to the end, where there is neither a link's target nor a prefix.
     tail: bytes
@@ -61,7 +67,8 @@ class _Template(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _template(kind: Kind, mode: int, owner: Owner) -> _Template:
+def stamp_of(kind: Kind, mode: int, owner: Owner) -> Stamp:
+    """Return the stamp of such files."""
     records: list[tuple[bytes, bytes]] = []
     ids = b"%07o\0" % mode
     for key, number in ((b"uid", owner.uid), (b"gid", owner.gid)):
@@ -76,8 +83,16 @@ def _template(kind: Kind, mode: int, owner: Owner) -> _Template:
             records.append((key, text))
         owner_names += _best_effort(text, _OWNER_NAME_BYTES).ljust(_OWNER_NAME_BYTES, b"\0")
     tail = _tail(kind, b"", owner_names, b"")
-    checksum = sum(ids) + sum(_MTIME) + _CHECKSUM_OF_SPACES + sum(tail)
-    return _Template(ids, tail, owner_names, checksum, tuple(records))
+    return Stamp(
+        kind=kind,
+        mode=mode,
+        owner=owner,
+        ids=ids,
+        tail=tail,
+        owner_names=owner_names,
+        checksum=sum(ids) + sum(_MTIME) + _CHECKSUM_OF_SPACES + sum(tail),
+        pax_records=tuple(records),
+    )
 
 
 def _tail(kind: Kind, link_target: bytes, owner_names: bytes, prefix: bytes) -> bytes:
@@ -91,21 +106,13 @@ def _tail(kind: Kind, link_target: bytes, owner_names: bytes, prefix: bytes) -> 
     )
 
 
-def header(
-    name: bytes,
-    kind: Kind,
-    mode: int,
-    owner: Owner,
-    size_bytes: int = 0,
-    link_target: bytes = b"",
-) -> bytes:
+def header(name: bytes, stamp: Stamp, size_bytes: int = 0, link_target: bytes = b"") -> bytes:
     """Return the header of one file, with its PAX extended header before it where one is needed."""
-    template = _template(kind, mode, owner)
-    prefix = b""
-    extended = b""
-    if not _fits_one_block(name, template, size_bytes, link_target):
+    tail = stamp.tail
+    extended = prefix = b""
+    if not _fits_one_block(name, stamp, size_bytes, link_target):
         split = _split(name)
-        records = _pax_records(name, template, size_bytes, link_target)
+        records = _pax_records(name, stamp, size_bytes, link_target)
         if split is not None and [key for key, _ in records] == [b"path"]:
             prefix, name = split
         else:
@@ -114,40 +121,37 @@ def header(
             link_target = _best_effort(link_target, _NAME_BYTES)
             size_bytes = size_bytes if size_bytes < _OCTAL_SIZE_LIMIT else 0
     size = b"%011o\0" % size_bytes
-    tail = template.tail
+    varying = name + size
     if link_target or prefix:
-        tail = _tail(kind, link_target, template.owner_names, prefix)
+        tail = _tail(stamp.kind, link_target, stamp.owner_names, prefix)
+        varying += link_target + prefix
     # The low half of Adler-32 is one more than the sum of the bytes, as long as that stays below
     # 65521, which 367 bytes of ASCII do; and it is many times faster than `sum`.
-    varying = adler32(b"%b%b%b%b" % (name, size, link_target, prefix)) & 0xFFFF
-    return b"%b%b%b%b%b%06o\0 %b" % (
-        extended,
-        name.ljust(_NAME_BYTES, b"\0"),
-        template.ids,
-        size,
-        _MTIME,
-        template.checksum + varying - 1,
-        tail,
-    )
+    checksum = stamp.checksum + (adler32(varying) & 0xFFFF) - 1
+    return extended + _pack(name, stamp.ids, size, _MTIME, _checksum_field(checksum), tail)
+
+
+# A file's fields, up to the kind; then the rest, of which nothing mostly differs between files.
+_pack: Final = struct.Struct("100s 24s 12s 12s 8s 356s").pack
+
+
+@lru_cache(maxsize=8192)
+def _checksum_field(checksum: int) -> bytes:
+    return b"%06o\0 " % checksum
 
 
 def header_size_bytes(
-    name: bytes,
-    kind: Kind,
-    mode: int,
-    owner: Owner,
-    size_bytes: int = 0,
-    link_target: bytes = b"",
+    name: bytes, stamp: Stamp, size_bytes: int = 0, link_target: bytes = b""
 ) -> int:
     """Return the length of what `header` returns, mostly without making it."""
-    if _fits_one_block(name, _template(kind, mode, owner), size_bytes, link_target):
+    if _fits_one_block(name, stamp, size_bytes, link_target):
         return BLOCK_BYTES
-    return len(header(name, kind, mode, owner, size_bytes, link_target))
+    return len(header(name, stamp, size_bytes, link_target))
 
 
 def file_header(name: str, size_bytes: int) -> bytes:
     """Return the header of a regular file of root's with mode 0644."""
-    return header(name.encode(), REGULAR, 0o644, ROOT, size_bytes)
+    return header(name.encode(), stamp_of(REGULAR, 0o644, ROOT), size_bytes)
 
 
 def padding(size_bytes: int) -> bytes:
@@ -155,13 +159,13 @@ def padding(size_bytes: int) -> bytes:
     return bytes(-size_bytes % BLOCK_BYTES)
 
 
-def _fits_one_block(name: bytes, template: _Template, size_bytes: int, link_target: bytes) -> bool:
+def _fits_one_block(name: bytes, stamp: Stamp, size_bytes: int, link_target: bytes) -> bool:
     """Return whether the plain fields hold all as it is, as they nearly always do."""
     return (
         len(name) <= _NAME_BYTES
         and len(link_target) <= _NAME_BYTES
         and size_bytes < _OCTAL_SIZE_LIMIT
-        and not template.pax_records
+        and not stamp.pax_records
         and name.isascii()
         and link_target.isascii()
     )
@@ -181,10 +185,10 @@ def _split(name: bytes) -> tuple[bytes, bytes] | None:
 
 
 def _pax_records(
-    name: bytes, template: _Template, size_bytes: int, link_target: bytes
+    name: bytes, stamp: Stamp, size_bytes: int, link_target: bytes
 ) -> list[tuple[bytes, bytes]]:
     """Return what plain fields cannot hold; like Go, with a name that could be split."""
-    records = list(template.pax_records)
+    records = list(stamp.pax_records)
     for key, text in ((b"path", name), (b"linkpath", link_target)):
         if len(text) > _NAME_BYTES or not text.isascii():
             records.append((key, text))

@@ -123,12 +123,7 @@ def is_made_by_recipe(tree: LayerTree, layer: PlannedLayer) -> bool:
     They are not where somebody changed the mode of a file in the store.
     """
     set_by_perms = {perm.mode for path in layer.paths for perm in path.perms}
-    found = {
-        (entry.kind, entry.mode)
-        for entry in tree.entries()
-        if entry.origin is not None and not entry.is_implied
-    }
-    return all(mode in set_by_perms for _, mode in found - _STORE_MODES)
+    return all(mode in set_by_perms for _, mode in tree.brought_modes() - _STORE_MODES)
 
 
 def _text(document: dict[str, Any]) -> bytes:

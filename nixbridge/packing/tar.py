@@ -10,19 +10,28 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 from abc import ABC, abstractmethod
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Protocol
 
 from nixbridge.errors import PackError
 from nixbridge.oci import DiffId
-from nixbridge.packing.header import END_OF_ARCHIVE, REGULAR, padding
+from nixbridge.packing.entry import Entry, unreadable
+from nixbridge.packing.header import BLOCK_BYTES, END_OF_ARCHIVE, REGULAR, header, padding
 from nixbridge.packing.packed_layer import Sink
-from nixbridge.packing.tree import Entry, LayerTree, unreadable
+from nixbridge.packing.tree import LayerTree
 
 BUFFER_BYTES: Final = 1 << 20
 BUFFER_COUNT: Final = 4
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW
+# Files up to this size are read as a whole, and put into the buffer together with their header.
+_SMALL_BYTES: Final = 32 << 10
+# Of so many blocks: write a header and contents, and fill the last block with zeros.
+_write_blocks: Final = tuple(
+    struct.Struct(f"{BLOCK_BYTES}s {blocks * BLOCK_BYTES}s").pack_into
+    for blocks in range(_SMALL_BYTES // BLOCK_BYTES + 1)
+)
 
 
 class Observer(Protocol):
@@ -55,6 +64,7 @@ class Stream(ABC):
     def __init__(self, memory: memoryview) -> None:
         self._buffers = split_buffers(memory)
         self._number = 0
+        self._buffer = self._buffers[0]
         self._filled_bytes = 0
 
     @abstractmethod
@@ -70,7 +80,7 @@ class Stream(ABC):
         begin = self._filled_bytes
         end = begin + len(data)
         if end < BUFFER_BYTES:
-            self._buffers[self._number][begin:end] = data
+            self._buffer[begin:end] = data
             self._filled_bytes = end
             return
         rest = memoryview(data)
@@ -81,9 +91,21 @@ class Stream(ABC):
             self.advance(count)
             rest = rest[count:]
 
+    def append_member(self, head: bytes, data: bytes) -> None:
+        """Take a header and the contents that belong to it, and fill their last block."""
+        blocks = -(-len(data) // BLOCK_BYTES)
+        begin = self._filled_bytes
+        end = begin + (1 + blocks) * BLOCK_BYTES
+        if end < BUFFER_BYTES and len(head) == BLOCK_BYTES and blocks < len(_write_blocks):
+            _write_blocks[blocks](self._buffer, begin, head, data)
+            self._filled_bytes = end
+        else:
+            for part in (head, data, padding(len(data))):
+                self.append(part)
+
     def free(self) -> memoryview:
         """Return the part of the buffer that may be filled next; tell `advance` how far it was."""
-        return self._buffers[self._number][self._filled_bytes :]
+        return self._buffer[self._filled_bytes :]
 
     def advance(self, count_bytes: int) -> None:
         """Take what was put into `free()`."""
@@ -96,6 +118,7 @@ class Stream(ABC):
         self.pass_on(self._number, self._filled_bytes)
         self._number = (self._number + 1) % BUFFER_COUNT
         self._filled_bytes = 0
+        self._buffer = self._buffers[self._number]
         self.wait_for(self._number)
 
 
@@ -140,28 +163,46 @@ def fill(stream: Stream, tree: LayerTree, observer: Observer | None) -> None:
     for entry in tree.entries():
         if observer is not None:
             observer.begin(entry)
-        stream.append(entry.header())
-        if entry.kind != REGULAR:
-            continue
-        if entry.data is None:
+        name, stamp, size_bytes, link_target, place, _, data, _ = entry
+        head = header(name, stamp, size_bytes, link_target)
+        if stamp.kind != REGULAR:
+            data = b""
+        elif data is None and size_bytes <= _SMALL_BYTES:
+            try:
+                data = _read(place, size_bytes)
+            except OSError as error:
+                raise unreadable(entry.describe_origin(), error) from error
+            if len(data) != size_bytes:
+                raise _changed(entry)
+        if data is None:
+            stream.append(head)
             _append_file(stream, entry, observer)
-        else:
-            if observer is not None:
-                observer.contents(entry.data)
-            stream.append(entry.data)
-        stream.append(padding(entry.size_bytes))
+            stream.append(padding(size_bytes))
+            continue
+        if observer is not None:
+            observer.contents(data)
+        stream.append_member(head, data)
     stream.append(END_OF_ARCHIVE)
     stream.flush()
     if observer is not None:
         observer.finish()
 
 
+def _read(place: bytes, size_bytes: int) -> bytes:
+    descriptor = os.open(place, _OPEN_FLAGS)
+    try:
+        # One byte more than there should be, to see a file that has grown.
+        return os.read(descriptor, size_bytes + 1)
+    finally:
+        os.close(descriptor)
+
+
 def _append_file(stream: Stream, entry: Entry, observer: Observer | None) -> None:
     # Only the reading stands inside `try`: an error of the sink is not the file's.
     try:
-        descriptor = os.open(entry.place(), _OPEN_FLAGS)
+        descriptor = os.open(entry.place, _OPEN_FLAGS)
     except OSError as error:
-        raise unreadable(entry, error) from error
+        raise unreadable(entry.describe_origin(), error) from error
     try:
         left_bytes = entry.size_bytes
         while True:
@@ -170,7 +211,7 @@ def _append_file(stream: Stream, entry: Entry, observer: Observer | None) -> Non
             try:
                 count = os.readv(descriptor, (free,))
             except OSError as error:
-                raise unreadable(entry, error) from error
+                raise unreadable(entry.describe_origin(), error) from error
             if count > left_bytes:
                 raise _changed(entry)
             if observer is not None:

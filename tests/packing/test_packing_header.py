@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nixbridge.packing import END_OF_ARCHIVE, Owner, file_header, padding
-from nixbridge.packing.header import DIRECTORY, REGULAR, SYMLINK, Kind, header
+from nixbridge.packing.header import DIRECTORY, REGULAR, SYMLINK, Kind, header, stamp_of
 
 VECTORS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("go_headers.json").read_text())
 KINDS: dict[str, Kind] = {"0": REGULAR, "2": SYMLINK, "5": DIRECTORY}
@@ -20,16 +20,15 @@ def test_headers_are_those_that_go_writes() -> None:
     assert len(VECTORS) > 200
     different = []
     for vector in VECTORS:
+        owner = Owner(
+            vector["Uid"],
+            vector["Gid"],
+            bytes.fromhex(vector["Uname"]).decode(),
+            bytes.fromhex(vector["Gname"]).decode(),
+        )
         ours = header(
             bytes.fromhex(vector["Name"]),
-            KINDS[vector["Kind"]],
-            vector["Mode"],
-            Owner(
-                vector["Uid"],
-                vector["Gid"],
-                bytes.fromhex(vector["Uname"]).decode(),
-                bytes.fromhex(vector["Gname"]).decode(),
-            ),
+            stamp_of(KINDS[vector["Kind"]], vector["Mode"], owner),
             vector["Size"],
             bytes.fromhex(vector["Link"]),
         )

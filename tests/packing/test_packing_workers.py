@@ -18,7 +18,7 @@ from nixbridge.closure import NarHash, PathInfo, StorePath, StoreRoot
 from nixbridge.errors import IntegrityError, PackError
 from nixbridge.layering import PlannedPath
 from nixbridge.packing import LayerTree
-from nixbridge.packing.tree import Entry
+from nixbridge.packing.entry import Entry
 from nixbridge.packing.workers import TarSource, Walked, default_workers, pack_many
 
 MIB = 1 << 20
