@@ -119,22 +119,28 @@ def deliver_image(
     layers = layers_of(
         described, layer_plan, options.compression, checks_contents=options.checks_contents
     )
+    cache = options.cache
     with contextlib.ExitStack() as stack:
         name = f"{description.name}:{description.tag}"
         writers = [
             stack.enter_context(each.open(default_reference=name, access=access))
             for each in destinations
         ]
-        run = Run(writers, listener, workers=options.workers)
+        run = Run(
+            writers,
+            listener,
+            workers=options.workers,
+            remember=(lambda _: None) if cache is None else cache.remember,
+        )
+        # Also what was learned before a failure is true.
+        stack.callback(run.remember)
         known: list[Known | None] = [None] * len(layers)
         if not options.checks_contents:
             claims = read_claims(options.believed, listener.warn)
-            known = find_known(layers, options.cache, claims, listener.warn)
+            known = find_known(layers, cache, claims, listener.warn)
         packed = run.write_layers(layers, known)
         image = assemble(description, packed, base=described.base)
         references = run.commit(image)
-    if options.cache is not None:
-        options.cache.remember(run.learned)
     return Delivery(
         image=image,
         references=references,

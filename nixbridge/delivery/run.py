@@ -8,6 +8,7 @@ else in their order. What is known, and who may be believed, is `known.py`'s.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,8 @@ from nixbridge.packing import (
 
 # How often a layer is packed once more for a destination that lost it.
 _MOST_REWRITES: Final = 3
+# A blob that is remembered at once, for the case that we are killed before the image is whole.
+_LARGE_BYTES: Final = 1 << 20
 # A destination that is far away answers slowly, and several questions as fast as one.
 _QUESTIONS_AT_ONCE: Final = 8
 
@@ -92,17 +95,24 @@ class _Errand:
 
 
 class Run:
-    """One delivery; `learned` is what the cache shall remember of it."""
+    """One delivery; `remember` is told what the cache shall remember of it."""
 
     def __init__(
-        self, writers: Sequence[ImageWriter], listener: DeliveryListener, *, workers: int
+        self,
+        writers: Sequence[ImageWriter],
+        listener: DeliveryListener,
+        *,
+        workers: int,
+        remember: Callable[[Mapping[LayerRecipe, LayerBytes]], None],
     ) -> None:
         self._writers = writers
         self._listener = listener
         self._workers = workers
         self._errands: list[_Errand] = []
         self._made = MadeLayers()
-        self.learned: dict[LayerRecipe, LayerBytes] = {}
+        self._remember = remember
+        self._learned: dict[LayerRecipe, LayerBytes] = {}
+        self._learned_lock = threading.Lock()
 
     def write_layers(
         self, layers: Sequence[CopiedLayer | StoreLayer], known: Sequence[Known | None]
@@ -126,6 +136,17 @@ class Run:
     def delivered(self) -> tuple[DeliveredLayer, ...]:
         """Return what became of each layer."""
         return tuple(errand.delivered() for errand in self._errands)
+
+    def _learn(self, recipe: LayerRecipe, found: LayerBytes) -> None:
+        with self._learned_lock:
+            self._learned[recipe] = found
+
+    def remember(self) -> None:
+        """Let the cache have what was learned since the last time."""
+        with self._learned_lock:
+            learned, self._learned = self._learned, {}
+        if learned:
+            self._remember(learned)
 
     def commit(self, image: Image) -> tuple[str, ...]:
         """Publish the image everywhere; return its digest references, in the destinations' order.
@@ -174,7 +195,7 @@ class Run:
         errand.packed = errand.layer.packed(errand.known.bytes, follows_recipe=True)
         self._made.add(errand.packed, partial(self._make_again, errand))
         if errand.layer.recipe is not None and errand.known.is_remembered:
-            self.learned[errand.layer.recipe] = errand.known.bytes
+            self._learn(errand.layer.recipe, errand.known.bytes)
         for writer in self._writers:
             writer.reuse_layer(errand.packed)
         self._finished(errand)
@@ -236,7 +257,7 @@ class Run:
         if known is not None and found != known.bytes:
             refuse_difference(layer, found, known, self._listener.warn, is_reused=not all(missing))
         if follows_recipe and layer.recipe is not None:
-            self.learned[layer.recipe] = found
+            self._learn(layer.recipe, found)
         errand.packed = layer.packed(found, follows_recipe=follows_recipe)
         self._made.add(errand.packed, partial(self._make_again, errand))
         tee.finish(errand.packed)
@@ -247,6 +268,8 @@ class Run:
         for at, writer in enumerate(self._writers):
             if not missing[at]:
                 writer.reuse_layer(errand.packed)
+        if found.blob_size_bytes >= _LARGE_BYTES:
+            self.remember()
         errand.seconds += time.monotonic() - started
         self._finished(errand)
 

@@ -25,11 +25,13 @@ def tls_context(host: str, access: Access) -> ssl.SSLContext:
 
     Raises `InputError`: a certificate cannot be used.
     """
-    context = ssl.create_default_context()
-    if not access.verifies_tls:
+    if access.verifies_tls:
+        context = ssl.create_default_context()
+        _trust_the_systems(context, access.environment)
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    _trust_the_systems(context, access.environment)
     directory = access.certificates or _directory_of(host, access.environment)
     if directory is not None:
         _take(context, directory)
