@@ -50,12 +50,6 @@ _LARGE_BYTES: Final = 1 << 20
 # A destination that is far away answers slowly, and several questions as fast as one.
 _QUESTIONS_AT_ONCE: Final = 8
 
-_OUTCOMES: Final = {
-    BlobState.ABSENT: Outcome.SENT,
-    BlobState.THERE: Outcome.SKIPPED,
-    BlobState.MOUNTED: Outcome.MOUNTED,
-}
-
 
 @dataclass(kw_only=True, slots=True)
 class _Errand:
@@ -81,17 +75,17 @@ class _Errand:
             raise ValueError(self.number)
         return DeliveredLayer(
             layer=self.packed,
-            arrivals=tuple(
-                Arrival(
-                    outcome=Outcome.SENT if sent_bytes else _OUTCOMES[state], sent_bytes=sent_bytes
-                )
-                for state, sent_bytes in zip(self.states, self.sent_bytes, strict=True)
-            ),
+            arrivals=tuple(map(_arrival, self.states, self.sent_bytes)),
             known_from=None if self.known is None else self.known.source,
             is_packed=self.is_packed,
             read_bytes=self.read_bytes,
             seconds=self.seconds,
         )
+
+
+def _arrival(state: BlobState, sent_bytes: int) -> Arrival:
+    outcome = Outcome.MOUNTED if state is BlobState.MOUNTED else Outcome.SKIPPED
+    return Arrival(outcome=Outcome.SENT if sent_bytes else outcome, sent_bytes=sent_bytes)
 
 
 class Run:

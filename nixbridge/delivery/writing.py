@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 
-from nixbridge.destinations import ImageWriter, LayerLostError, LayerSink
+from nixbridge.destinations import ImageWriter, LayerLostError, LayerSink, UnwrittenLayer
 from nixbridge.errors import IntegrityError
 from nixbridge.oci import BlobDigest
 from nixbridge.packing import LayerBytes, PackedLayer, Sink
@@ -94,7 +94,8 @@ class Tee:
         size_bytes = memoryview(data).nbytes
         for number, sink in tuple(self._sinks.items()):
             with self._noticing_loss(number):
-                self.sent_bytes[number] += size_bytes
+                if not isinstance(sink, UnwrittenLayer):
+                    self.sent_bytes[number] += size_bytes
                 sink.write(data)
 
     def finish(self, layer: PackedLayer) -> None:

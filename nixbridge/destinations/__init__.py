@@ -11,6 +11,7 @@ from nixbridge.destinations.destination import (
     LayerLostError,
     LayerSink,
     LayerSource,
+    UnwrittenLayer,
 )
 from nixbridge.destinations.reference import parse_destination
 
@@ -23,5 +24,6 @@ __all__ = [
     "LayerLostError",
     "LayerSink",
     "LayerSource",
+    "UnwrittenLayer",
     "parse_destination",
 ]

@@ -80,6 +80,16 @@ class LayerSink(Sink, Protocol):
         """Take the digests of the bytes that were written; called once, after the last byte."""
 
 
+class UnwrittenLayer:
+    """A layer that goes nowhere, as only its digest is wanted: it does not count as sent."""
+
+    def write(self, data: bytes | memoryview, /) -> None:
+        """Drop `data`."""
+
+    def finish(self, layer: PackedLayer) -> None:
+        """Do nothing."""
+
+
 class LayerSource(Protocol):
     """The layers of an image that is delivered, for who cannot say before which it will need."""
 

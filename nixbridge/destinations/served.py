@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from nixbridge.destinations.catalogue import Catalogue, repository_of
-from nixbridge.destinations.destination import Access, BlobState, LayerSource
+from nixbridge.destinations.destination import Access, BlobState, LayerSource, UnwrittenLayer
 from nixbridge.destinations.serving import ListenAddress
 from nixbridge.destinations.staging import Delivery
 from nixbridge.image import Image
@@ -40,16 +40,6 @@ class ServedWriter(Delivery):
 
     def close(self) -> None:
         """Do nothing: nothing was written."""
-
-
-class UnwrittenLayer:
-    """A layer that goes nowhere."""
-
-    def write(self, data: bytes | memoryview, /) -> None:
-        """Drop `data`."""
-
-    def finish(self, layer: PackedLayer) -> None:
-        """Do nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
