@@ -52,8 +52,11 @@ from nixbridge.image import BaseImage, read_base_image
 from nixbridge.layering import LayerPlan, PlanOptions, plan_layers
 from nixbridge.oci import Platform
 from nixbridge.packing import LayerCache, LayerRecipe, layer_cache_path
+from nixbridge.plugins import PluginGroup, plugins
 from nixbridge.render import first_spec, render
+from nixbridge.report.cost_curves import cost_curves
 from nixbridge.report.delivery import delivery_summary
+from nixbridge.report.plan_page import plan_page_html
 from nixbridge.report.table import format_count
 from nixbridge.share import nix_directory
 from nixbridge.source import (
@@ -276,6 +279,19 @@ def plan(described: Described, options: PlanOptions | None = None) -> LayerPlan:
     Raises `PlanError`, `InputError`.
     """
     return plan_layers(described.description, options)
+
+
+def plan_page(
+    described: Described, layer_plan: LayerPlan, options: PlanOptions | None = None
+) -> str:
+    """Return the HTML page of a plan that was made with `options`.
+
+    Raises `PlanError`, `InputError`.
+    """
+    strategies = plugins(PluginGroup.STRATEGIES)
+    description = described.description
+    curves = cost_curves(description, layer_plan, options or PlanOptions(), strategies)
+    return plan_page_html(description, layer_plan, curves)
 
 
 def deliver(

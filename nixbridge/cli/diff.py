@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final, Optional
 
 import typer
@@ -11,6 +12,7 @@ from nixbridge.cli.options import (
     ARG,
     ARGSTR,
     ATTRIBUTE,
+    HTML,
     JSON,
     N2C_EXACT,
     QUIET,
@@ -29,6 +31,7 @@ from nixbridge.report.contents import (
     contents_of_stored,
 )
 from nixbridge.report.diff import compare
+from nixbridge.report.diff_page import diff_page_html
 from nixbridge.report.diff_table import diff_document, diff_text
 from nixbridge.source import NixArguments
 
@@ -46,6 +49,7 @@ def diff(
     arg: list[str] = ARG,
     argstr: list[str] = ARGSTR,
     n2c_exact: bool = N2C_EXACT,
+    html: Optional[Path] = HTML,
     is_json: bool = JSON,
     verbose: int = VERBOSE,
     quiet: int = QUIET,
@@ -76,6 +80,9 @@ def diff(
         )
 
     difference = compare(contents(old), contents(new))
+    if html is not None:
+        pipeline.write_text(html, diff_page_html(difference))
+        console.say(f"wrote {html}")
     if is_json:
         console.document(diff_document(difference))
     else:

@@ -85,6 +85,9 @@ TLS_VERIFY: Final[Any] = typer.Option(
 CERTIFICATES: Final[Any] = typer.Option(
     None, "--cert-dir", metavar=DEST_CERTIFICATES.metavar, help=DEST_CERTIFICATES.help
 )
+HTML: Final[Any] = typer.Option(
+    None, "--html", metavar="FILE", help="Write a page for a browser to FILE, in one file."
+)
 JSON: Final[Any] = typer.Option(
     False, "--json", help="Print one JSON document; an error is one JSON line on stderr."
 )

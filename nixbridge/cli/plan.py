@@ -15,6 +15,7 @@ from nixbridge.cli.options import (
     ARG,
     ARGSTR,
     ATTRIBUTE,
+    HTML,
     JSON,
     N2C_EXACT,
     QUIET,
@@ -65,6 +66,7 @@ def plan(
         None, "--save", metavar="FILE", help="Write the plan to FILE, to be followed by --plan."
     ),
     n2c_exact: bool = N2C_EXACT,
+    html: Optional[Path] = HTML,
     is_json: bool = JSON,
     verbose: int = VERBOSE,
     quiet: int = QUIET,
@@ -79,6 +81,8 @@ def plan(
         )
     if shared and (against is not None or plan_file is not None):
         raise InputError("`--shared` plans without `--against` and `--plan`")
+    if shared and html is not None:
+        raise InputError("`--html` shows the plan of one image", hint="leave out `--shared`")
     if len(named) > 1 and not shared:
         raise InputError(
             f"{len(named)} images are to be planned",
@@ -101,6 +105,10 @@ def plan(
             planned = _plan_family(images)
         else:
             planned = _plan_image(images[0], keeping, console, most_bytes)
+        if html is not None:
+            (layer_plan,) = planned.plans.values()
+            pipeline.write_text(html, pipeline.plan_page(images[0], layer_plan))
+            console.say(f"wrote {html}")
     if save is not None:
         pipeline.write_text(save, plan_file_text(planned.plans))
         console.say(f"wrote {save}")

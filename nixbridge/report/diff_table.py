@@ -9,7 +9,7 @@ from typing import Any, Final
 from nixbridge.report.contents import Contents, LayerContents
 from nixbridge.report.diff import ConfigChange, ImageDiff, PackageChange, PackageChangeKind
 from nixbridge.report.plan import name_paths
-from nixbridge.report.table import format_count, format_size, format_table
+from nixbridge.report.table import format_count, format_difference, format_size, format_table
 
 DIFF_DOCUMENT_VERSION: Final = 1
 
@@ -28,12 +28,6 @@ def diff_text(diff: ImageDiff) -> str:
         parts.append(_config_text(diff.config))
     parts.append(_layers_text(diff))
     return "\n\n".join(parts)
-
-
-def format_difference(size_bytes: int) -> str:
-    """Write `+4.1 MB`, `-312 kB`, `0 B`."""
-    sign = "+" if size_bytes > 0 else "-" if size_bytes < 0 else ""
-    return sign + format_size(abs(size_bytes))
 
 
 def format_change(old: str, new: str) -> str:

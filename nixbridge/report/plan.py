@@ -21,7 +21,7 @@ def plan_table(plan: LayerPlan) -> str:
             str(number),
             format_size(layer.nar_size_bytes),
             str(len(layer.paths)),
-            name_paths(_largest_first(layer)),
+            name_paths(largest_first(layer)),
             layer.reason,
         )
         for number, layer in enumerate(plan.layers, 1)
@@ -46,7 +46,8 @@ def plan_table(plan: LayerPlan) -> str:
     return f"{table}\n{total}"
 
 
-def _largest_first(layer: PlannedLayer) -> Iterator[StorePath]:
+def largest_first(layer: PlannedLayer) -> Iterator[StorePath]:
+    """Return the paths of a layer, the largest first."""
     by_size = sorted(
         layer.paths, key=lambda planned: (-planned.info.nar_size_bytes, planned.info.path)
     )

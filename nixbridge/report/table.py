@@ -31,6 +31,7 @@ _UNIT_SIZES: Final[Mapping[str, int]] = MappingProxyType(
         "TIB": 2**40,
     }
 )
+_SMALLEST_PART: Final = 0.005
 
 
 def format_size(size_bytes: float) -> str:
@@ -53,6 +54,17 @@ def parse_size(text: str) -> int:
     if match is None or unit is None:
         raise InputError(f"`{text}` is not a size", hint="a size is written `50MB` or `1.5GB`")
     return int(Decimal(match["number"]) * unit)
+
+
+def format_difference(size_bytes: int) -> str:
+    """Write by how much a size has changed: `+4.1 MB`, `-312 kB`, `0 B`."""
+    sign = "+" if size_bytes > 0 else "-" if size_bytes < 0 else ""
+    return sign + format_size(abs(size_bytes))
+
+
+def format_percent(part: float) -> str:
+    """Write a part of 1: `34 %`; what is not nothing is not written as nothing: `<1 %`."""
+    return "<1 %" if 0 < part < _SMALLEST_PART else f"{part * 100:.0f} %"
 
 
 def format_count(count: int, noun: str) -> str:

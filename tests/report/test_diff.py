@@ -25,7 +25,7 @@ from nixbridge.report.contents import (
     contents_of_stored,
 )
 from nixbridge.report.diff import PackageChangeKind, compare, compare_configs
-from nixbridge.report.diff_table import diff_document, diff_text, format_difference
+from nixbridge.report.diff_table import diff_document, diff_text
 from report.sample_closure import SHOP, SampleClosure
 
 NEW_SHOP = {
@@ -145,13 +145,6 @@ def test_configs_are_compared_entry_by_entry(
 ) -> None:
     found = compare_configs(old, new)
     assert [(change.key, change.old, change.new) for change in found] == changes
-
-
-@pytest.mark.parametrize(
-    ("size_bytes", "text"), [(0, "0 B"), (4_100_000, "+4.1 MB"), (-999, "-999 B")]
-)
-def test_differences_have_a_sign(size_bytes: int, text: str) -> None:
-    assert format_difference(size_bytes) == text
 
 
 def test_the_document_is_whole() -> None:

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from nixbridge.report.table import format_count, format_size, format_table
+from nixbridge.report.table import (
+    format_count,
+    format_difference,
+    format_percent,
+    format_size,
+    format_table,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,3 +39,19 @@ def test_columns_are_aligned() -> None:
 
 def test_an_empty_table_is_its_header() -> None:
     assert format_table(("N", "NAME"), []) == "N  NAME"
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"), [(0, "0 B"), (4_100_000, "+4.1 MB"), (-999, "-999 B")]
+)
+def test_differences_have_a_sign(size_bytes: int, text: str) -> None:
+    assert format_difference(size_bytes) == text
+
+
+def test_percents() -> None:
+    assert [format_percent(part) for part in (0, 0.004, 0.344, 1)] == [
+        "0 %",
+        "<1 %",
+        "34 %",
+        "100 %",
+    ]

@@ -1,0 +1,138 @@
+"""`cost_curves`: what an update would cost with other strategies and other numbers of layers.
+
+Pure. Each point is a plan that is made and weighed, so how many there are is bounded by the size of
+the closure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from nixbridge.description import ImageDescription
+from nixbridge.errors import PlanError
+from nixbridge.layering import (
+    CostModel,
+    LayerPlan,
+    PlanOptions,
+    Strategy,
+    find_strategy,
+    plan_layers,
+)
+from nixbridge.layering.weights import weigh_paths
+
+# No runtime takes more.
+_MOST_LAYERS: Final = 127
+
+# For closures of up to so many paths, how many layers the image's own part may have.
+_LAYER_COUNTS: Final = (
+    (1_000, (1, 2, 3, 5, 7, 10, 14, 20, 28, 40, 56, 80, 110)),
+    (5_000, (1, 3, 10, 20, 40, 80, 110)),
+    (None, (20, 100)),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CostPoint:
+    """The bytes that an update sends on average where the image has so many layers."""
+
+    layer_count: int
+    expected_bytes: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CostCurve:
+    """The points of a strategy, by the number of layers; there may be one, and no more."""
+
+    strategy: str
+    points: tuple[CostPoint, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CostCurves:
+    """The curves of all strategies that can plan the image, and where its own plan lies.
+
+    `floor_bytes` is the cost of a layer for each path, which no plan can beat.
+    """
+
+    curves: tuple[CostCurve, ...]
+    floor_bytes: float
+    own_strategy: str
+    own: CostPoint
+
+
+def cost_curves(
+    description: ImageDescription,
+    plan: LayerPlan,
+    options: PlanOptions,
+    strategies: Iterable[str],
+    *,
+    strategy_of: Callable[[str], Strategy] = find_strategy,
+) -> CostCurves:
+    """Weigh plans of the image by each of `strategies`; its own `plan` was made with `options`.
+
+    Raises `PlanError`, `InputError`: as `plan_layers`, but for a strategy that cannot keep to so
+    few layers.
+    """
+    counts = {*_counts(len(description.closure)), *_own_count(description, options)}
+    own_strategy = options.strategy
+    if own_strategy is None:
+        own_strategy = description.layers[-1].strategy if description.layers else ""
+    found = []
+    for name in strategies:
+        points = _points(description, replace(options, strategy=name), sorted(counts), strategy_of)
+        # Fewer layers than were allowed may be all that there are.
+        by_count = {point.layer_count: point for point in reversed(points)}
+        if by_count:
+            ordered = tuple(by_count[count] for count in sorted(by_count))
+            found.append(CostCurve(strategy=name, points=ordered))
+    model = CostModel(description.closure, weigh_paths(description.closure.infos, options.weights))
+    return CostCurves(
+        curves=tuple(found),
+        floor_bytes=model.floor_bytes(
+            planned.info.path for layer in plan.layers for planned in layer.paths
+        ),
+        own_strategy=own_strategy,
+        own=_point(plan),
+    )
+
+
+def _counts(path_count: int) -> tuple[int, ...]:
+    return next(
+        counts
+        for most_paths, counts in _LAYER_COUNTS
+        if most_paths is None or path_count <= most_paths
+    )
+
+
+def _own_count(description: ImageDescription, options: PlanOptions) -> Iterator[int]:
+    """Yield how many layers the image's own plan may have, unless there is no limit."""
+    count = options.max_layers
+    if count is None and description.layers:
+        count = description.layers[-1].max_layers
+    if count is not None and 1 <= count <= _MOST_LAYERS:
+        yield count
+
+
+def _points(
+    description: ImageDescription,
+    options: PlanOptions,
+    counts: Sequence[int],
+    strategy_of: Callable[[str], Strategy],
+) -> list[CostPoint]:
+    points = []
+    for count in counts:
+        fresh = replace(options, max_layers=count, previous=None)
+        try:
+            points.append(_point(plan_layers(description, fresh, strategy_of=strategy_of)))
+        except PlanError:
+            continue  # a layer for each path, in fewer layers than there are paths
+    return points
+
+
+def _point(plan: LayerPlan) -> CostPoint:
+    return CostPoint(
+        layer_count=len(plan.layers) + (plan.nix_database is not None),
+        expected_bytes=plan.expected_bytes,
+    )

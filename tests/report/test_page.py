@@ -1,0 +1,231 @@
+"""The pages of `plan --html` and `diff --html` as files: what is in them without a browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from destinations.sample_image import SAMPLE
+from nixbridge import cli
+from nixbridge.closure import StorePath
+from nixbridge.layering import PlanOptions, plan_layers
+from nixbridge.report.contents import contents_of_plan
+from nixbridge.report.cost_curves import cost_curves
+from nixbridge.report.diff import compare
+from nixbridge.report.diff_page import diff_page_html
+from nixbridge.report.page import CellKind, Column, Page, PagePath, PageTable, cell_text, page_html
+from nixbridge.report.plan_page import plan_page_html
+from report.sample_closure import SHOP, SampleClosure
+
+STRATEGIES = ("one-per-path", "popularity", "single")
+# What would leave its place in a page, if it could.
+HOSTILE = "</script><!--<script>\u2028\u2029'\"&amp;${x}<img src=x onerror=alert(1)>]]>\x00\ud7ff"
+
+
+def plan_page(description: Any = None) -> str:
+    description = description or SampleClosure(SHOP).shop()
+    plan = plan_layers(description)
+    return plan_page_html(
+        description, plan, cost_curves(description, plan, PlanOptions(), STRATEGIES)
+    )
+
+
+def empty_page(**parts: Any) -> Page:
+    nothing: dict[str, Any] = {
+        "kicker": "", "title": "", "summary": "", "map_hint": "",
+        "tables": (), "layers": (), "paths": (),
+    }  # fmt: skip
+    return Page(**{**nothing, **parts})
+
+
+class Reader(HTMLParser):
+    """Reads a page as a browser does: elements, their attributes, and the texts in them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self.elements[-1][0] if self.elements else "", data))
+
+    def text_of(self, tag: str) -> list[str]:
+        """Return the texts in such elements, but for blank ones behind them."""
+        return [text for inside, text in self.texts if inside == tag and text.strip()]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.text_of("script")[0])
+        return document
+
+
+def test_a_page_may_run_its_own_script_and_style_and_fetch_nothing() -> None:
+    page = Reader(plan_page())
+    (policy,) = [
+        attributes["content"] or ""
+        for tag, attributes in page.elements
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+
+    def source(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    assert rules == {
+        "default-src": "'none'",
+        "style-src": source(page.text_of("style")[0]),
+        "script-src": source(page.text_of("script")[1]),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    # Nothing that could be fetched, and no handler or style that the policy would refuse.
+    for tag, attributes in page.elements:
+        assert tag not in {"link", "img", "iframe", "base", "object"}
+        refused = {name for name in attributes if name.startswith("on")} | {"src", "style"}
+        assert not refused & attributes.keys()
+
+
+def test_hostile_names_stay_texts() -> None:
+    table = PageTable(
+        name="t", title=HOSTILE, caption=HOSTILE, columns=(Column(title=HOSTILE),),
+        rows=((HOSTILE,),),
+    )  # fmt: skip
+    text = page_html(
+        empty_page(
+            kicker=HOSTILE, title=HOSTILE, summary=HOSTILE, map_hint=HOSTILE, notes=(HOSTILE,),
+            tables=(table,),
+        )
+    )  # fmt: skip
+    innocent = page_html(empty_page(notes=("",), tables=(replace(table, title="", caption=""),)))
+    page = Reader(text)
+    assert [tag for tag, _ in page.elements] == [tag for tag, _ in Reader(innocent).elements]
+    assert page.data["tables"]["t"]["rows"] == [[HOSTILE]]
+    raw = text[text.index('id="data">') : text.index("</script>\n<script>")]
+    assert raw.isascii()
+    assert "<" not in raw
+    assert "&" not in raw
+
+
+def test_tables_and_totals_are_there_without_a_script() -> None:
+    page = plan_page()
+    assert Reader(page).text_of("p")[1] == (
+        "130 MB in 5 layers; an update sends 97 MB on average, at best 56 MB."
+    )
+    assert re.findall(r"<caption>(.*?)</caption>", page) == [
+        "From bottom to top. Changes: with which part of the updates.",
+        "The largest first. Drags in: the size of all that would leave the image with it.",
+        "Bytes sent on average, by how many layers the image has and by strategy.",
+    ]
+    assert '<td class="">' not in page
+    assert "<td>python3-3.12.5</td>" in page.replace(' class="wide"', "")
+
+
+def test_a_page_is_the_same_whenever_it_is_made() -> None:
+    assert plan_page() == plan_page()
+
+
+def test_of_a_long_table_the_beginning_is_there_without_a_script() -> None:
+    table = PageTable(
+        name="t", title="", caption="", columns=(Column(title=""),),
+        rows=tuple((str(number),) for number in range(1000)),
+    )  # fmt: skip
+    text = page_html(empty_page(tables=(table,)))
+    assert text.count("<tr>") == 201
+    assert '<p class="rest hint">and 800 more rows</p>' in text
+    assert len(Reader(text).data["tables"]["t"]["rows"]) == 1000
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        (CellKind.TEXT, "a", "a"),
+        (CellKind.TEXT, None, ""),
+        (CellKind.NUMBER, 7, "7"),
+        (CellKind.SIZE, 6_500_000, "6.5 MB"),
+        (CellKind.DIFFERENCE, -6_500_000, "-6.5 MB"),
+        (CellKind.PERCENT, 0.34, "34 %"),
+        (CellKind.PATH, 0, "x-1"),
+    ],
+)
+def test_cells_are_written_by_their_kind(kind: CellKind, value: Any, text: str) -> None:
+    path = PagePath(path=StorePath(f"/nix/store/{'0' * 32}-x-1"), nar_size_bytes=1)
+    assert cell_text(kind, value, [path]) == text
+
+
+def test_the_data_has_the_graph_its_roots_and_the_layers() -> None:
+    data = Reader(plan_page()).data
+    names = [path["name"] for path in data["paths"]]
+    assert sorted(names) == sorted(SHOP)
+    python = data["paths"][names.index("python3-3.12.5")]
+    assert {names[at] for at in python["references"]} == set(SHOP["python3-3.12.5"][1])
+    assert python["dominated"] == 90_000_000 + 1_700_000 + 200_000
+    assert {names[int(at)]: words for at, words in data["roots"].items()} == {
+        "glibc-2.40": "an explicit layer holds it",
+        "shop-1.4": "the config names it (Entrypoint, Env)",
+        "programs": "its files are copied to /",
+    }
+    assert sum(len(layer["paths"]) for layer in data["layers"]) == len(SHOP)
+    assert data["costs"]["own"]["layers"] == 5
+
+
+def test_the_curves_are_of_every_strategy_and_above_the_floor() -> None:
+    description = SampleClosure(SHOP).shop()
+    plan = plan_layers(description)
+    curves = cost_curves(description, plan, PlanOptions(), STRATEGIES)
+    by_name = {curve.strategy: curve.points for curve in curves.curves}
+    assert [point.layer_count for point in by_name["popularity"]] == [2, 3, 4, 5, 6, 8, 9]
+    assert [point.layer_count for point in by_name["single"]] == [2]
+    # One layer for each path cannot be made of fewer.
+    assert [point.layer_count for point in by_name["one-per-path"]] == [9]
+    assert by_name["one-per-path"][0].expected_bytes == pytest.approx(curves.floor_bytes)
+    for points in by_name.values():
+        assert all(point.expected_bytes >= curves.floor_bytes for point in points)
+    assert curves.own_strategy == "popularity"
+    assert curves.own.expected_bytes == plan.expected_bytes
+
+
+def test_an_image_without_a_path_has_a_page() -> None:
+    assert "0 B in 0 layers" in plan_page(SampleClosure({}).describe([]))
+
+
+def test_the_page_of_a_comparison_tells_which_layers_are_sent() -> None:
+    old, new = SampleClosure(SHOP), SampleClosure(SHOP, rebuilt=frozenset({"programs"}))
+
+    def contents(sample: SampleClosure, title: str) -> Any:
+        description = sample.shop()
+        return contents_of_plan(description, plan_layers(description), None, title=title)
+
+    data = Reader(diff_page_html(compare(contents(old, "a<b"), contents(new, "c&d")))).data
+    states = [layer["state"] for layer in data["layers"]]
+    assert states == ["kept", "kept", "kept", "kept", "sent"]
+    assert [row[0] for row in data["tables"]["packages"]["rows"]] == ["rebuilt"]
+    text = diff_page_html(compare(contents(old, "a<b"), contents(new, "c&d")))
+    assert "<h1>a&lt;b → c&amp;d</h1>" in text
+
+
+def test_a_page_that_cannot_be_written_is_an_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    SAMPLE.deliver("oci:a")
+    capsys.readouterr()
+    assert cli.main(["diff", "oci:a", "oci:a", "--html", "no/where.html"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "error: cannot write `no/where.html`: No such file or directory\n"
+    assert cli.main(["diff", "oci:a", "oci:a", "--html", "page.html"]) == 0
+    assert capsys.readouterr().err == "wrote page.html\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "page.html"]
