@@ -105,8 +105,6 @@ def copy(
         _refuse_several_registries([*parsed, *images])
     if is_streamed and is_json:
         raise InputError("the archive and the JSON document cannot both go to standard output")
-    if images and no_trust_annotations:
-        raise InputError("`--against` is of no use with `--no-trust-annotations`")
     compressed = choose_compression(named, compression)
     cache = None if no_cache else pipeline.open_layer_cache(os.environ, console)
     access = context.obj.access(

@@ -1,0 +1,131 @@
+"""What is shown of a delivery: on a terminal, in a log, with `-v`, with `-q`, and with `--json`."""
+
+from __future__ import annotations
+
+import io
+import threading
+
+import pytest
+
+from nixbridge.console import Console
+from nixbridge.delivery import (
+    CACHE,
+    Arrival,
+    DeliveredLayer,
+    LayerAdvanced,
+    LayerFinished,
+    LayerLost,
+    LayerStarted,
+    Outcome,
+)
+from nixbridge.oci import BlobDigest, DiffId
+from nixbridge.packing import LayerBytes, packed_layer
+
+
+class Stream(io.StringIO):
+    def __init__(self, *, is_terminal: bool) -> None:
+        super().__init__()
+        self.is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+
+def finished(number: int, outcome: Outcome, known_from: str | None = None) -> LayerFinished:
+    size_bytes = 4_100_000
+    known = LayerBytes(
+        diff_id=DiffId.of(b"x"),
+        tar_size_bytes=size_bytes,
+        blob_digest=BlobDigest.of(b"x"),
+        blob_size_bytes=size_bytes,
+    )
+    sent_bytes = size_bytes if outcome is Outcome.SENT else 0
+    return LayerFinished(
+        number=number,
+        layer_count=3,
+        delivered=DeliveredLayer(
+            layer=packed_layer(known, reason="with python3"),
+            arrivals=(Arrival(outcome=outcome, sent_bytes=sent_bytes),),
+            known_from=known_from,
+            is_packed=outcome is Outcome.SENT,
+            read_bytes=sent_bytes,
+            seconds=0.25,
+        ),
+    )
+
+
+def show(console: Console) -> None:
+    for event in (
+        finished(1, Outcome.SKIPPED, CACHE),
+        finished(2, Outcome.MOUNTED, "docker://r.example/team/app:1.4"),
+        LayerStarted(number=3, layer_count=3, reason="with python3", size_bytes=5_000_000),
+        LayerAdvanced(number=3, written_bytes=1_000_000),
+        LayerLost(number=3, why="the registry closed the connection"),
+        finished(3, Outcome.SENT),
+    ):
+        console.on_delivery_event(event)
+
+
+LOST = "  again     layer 3, which was lost: the registry closed the connection\n"
+SENT = "  sent      layer 3 of 3, 4.1 MB: with python3                         0.2 s\n"
+SKIPPED = (
+    "  skipped   layer 1 of 3, 4.1 MB: with python3 (known from the cache, not read)   0.2 s\n"
+)
+MOUNTED = "  mounted   layer 2 of 3, 4.1 MB: with python3 (known from app:1.4, not read)   0.2 s\n"
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "is_json", "text"),
+    [
+        (0, False, LOST + SENT),
+        (1, False, SKIPPED + MOUNTED + LOST + SENT),
+        (-1, False, ""),
+        (0, True, LOST),
+    ],
+)
+def test_a_log_has_a_line_for_each_layer_that_is_sent(
+    verbosity: int, text: str, *, is_json: bool
+) -> None:
+    stderr = Stream(is_terminal=False)
+    show(Console(verbosity=verbosity, is_json=is_json, stderr=stderr))
+    assert stderr.getvalue() == text
+
+
+def test_a_terminal_has_one_line_that_changes() -> None:
+    stderr = Stream(is_terminal=True)
+    console = Console(stderr=stderr)
+    show(console)
+    console.say("end")
+    progress = "  pack      2 layers done, 1.0 MB sent; layer 3 1.0 MB of 5.0 MB"
+    assert stderr.getvalue() == f"{progress}\r{' ' * len(progress)}\r{LOST}end\n"
+
+
+def test_a_line_that_changes_is_no_longer_than_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    stderr = Stream(is_terminal=True)
+    Console(stderr=stderr).progress("x" * 100)
+    assert stderr.getvalue() == "x" * 19
+
+
+def test_a_terminal_with_v_has_lines() -> None:
+    stderr = Stream(is_terminal=True)
+    show(Console(verbosity=1, stderr=stderr))
+    assert stderr.getvalue() == SKIPPED + MOUNTED + LOST + SENT
+
+
+def test_lines_of_several_threads_stay_whole() -> None:
+    stderr = Stream(is_terminal=False)
+    console = Console(stderr=stderr)
+
+    def speak() -> None:
+        for _ in range(50):
+            console.warn("a" * 99, "b" * 99)
+
+    threads = [threading.Thread(target=speak) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stderr.getvalue() == f"warning: {'a' * 99}\n  hint: {'b' * 99}\n" * 200
