@@ -195,7 +195,9 @@ def test_a_process_that_does_not_heed_a_polite_signal_is_killed(
 def test_an_interrupt_while_nothing_is_printed_leaves_no_process(tmp_path: Path) -> None:
     """As a terminal does it: SIGINT to a process that waits in `run`."""
     pid_file = tmp_path / "pids"
+    # Whatever is run in the background of a shell, a build of Nix for example, heeds no SIGINT.
     program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from nixbridge.evaluator import SubprocessRunner\n"
         f"SubprocessRunner().run(('sh', '-c', 'sleep 1000 & echo $$ $! > {pid_file}; wait'))\n"
     )

@@ -157,18 +157,28 @@ def test_the_developer_shell(flake: Flake) -> None:
 def test_the_image_is_that_of_make_image(flake: Flake, tmp_path: Path) -> None:
     ours = flake.output("run", ".#dockerImage", "--", f"oci:{tmp_path}/a:x")
     copied = flake.output("run", ".#dockerImage.copyTo", "--", f"oci:{tmp_path}/c:x")
-    made = subprocess.run(
-        [sys.executable, "-m", "nixbridge", "copy", "nix/docker.nix", f"oci:{tmp_path}/b:x"],
+    described = flake.build("dockerImage", tmp_path / "description")
+    # As scripts/make-image does it.
+    nixbridge(flake, "render", "nixbridge.toml", "--output", f"{tmp_path}/docker.nix")
+    made = nixbridge(flake, "copy", f"{tmp_path}/docker.nix", f"oci:{tmp_path}/b:x")
+    built = nixbridge(flake, "copy", str(described), f"oci:{tmp_path}/d:x")
+    assert {digest_of(reference) for reference in (copied, made, built)} == {digest_of(ours)}
+    layers = [Layout(tmp_path / name, "x").manifest["layers"] for name in "abcd"]
+    assert layers == [layers[0]] * 4
+    assert len(layers[0]) > 50
+
+
+def nixbridge(flake: Flake, *words: str) -> str:
+    """Run the checkout's own command as one who has no flakes does; return what it prints."""
+    result = subprocess.run(
+        [sys.executable, "-m", "nixbridge", *words],
         cwd=flake.directory,
         check=True,
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(flake.directory)},
     )
-    assert digest_of(ours) == digest_of(copied) == digest_of(made.stdout.strip())
-    layers = [Layout(tmp_path / name, "x").manifest["layers"] for name in "abc"]
-    assert layers[0] == layers[1] == layers[2]
-    assert len(layers[0]) > 50
+    return result.stdout.strip()
 
 
 def test_docker_nix_is_what_the_spec_renders_to(repository: Path) -> None:
@@ -359,6 +369,21 @@ def test_the_tarball_is_the_same_without_a_sandbox(project: Flake) -> None:
     project.output("build", ".#image.tarball", "--no-link")
     options = ("--rebuild", "--option", "sandbox", "false")
     project.output("build", ".#image.tarball", "--no-link", options=options)
+
+
+@pytest.mark.tools
+def test_the_tarball_is_the_same_on_another_day(
+    project: Flake, tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    long_ago = [require_tool("faketime"), "2001-02-03 04:05:06"]
+    day = subprocess.run([*long_ago, "date", "+%F"], check=True, capture_output=True, text=True)
+    assert day.stdout == "2001-02-03\n"
+    tarball = project.build("image.tarball", tmp_path / "tarball") / "image.tar.gz"
+    described = project.build("image", tmp_path / "description")
+    argv = [sys.executable, "-m", "nixbridge", "copy", "--no-nix", "--no-cache", str(described)]
+    then = subprocess.run([*long_ago, *argv, "docker-archive:-:"], check=True, capture_output=True)
+    # Of gzip's header, which has no time, test_the_tarball holds that.
+    assert then.stdout == gzip.decompress(tarball.read_bytes())
 
 
 @pytest.mark.usefixtures("needs_namespaces")
