@@ -7,7 +7,7 @@ from nixbridge.layering.family import plan_family
 from nixbridge.layering.options import PlanOptions
 from nixbridge.layering.plan import NIX_DATABASE_REASON, LayerPlan, PlannedLayer, PlannedPath
 from nixbridge.layering.plan_file import PlanFile, parse_plan_file, plan_file_text
-from nixbridge.layering.planner import plan_layers
+from nixbridge.layering.planner import cost_model, plan_layers
 from nixbridge.layering.stability import (
     REPACK_WITHIN_UPDATES,
     PreviousLayer,
@@ -32,6 +32,7 @@ __all__ = [
     "PreviousPlan",
     "Repacking",
     "Strategy",
+    "cost_model",
     "find_strategy",
     "parse_plan_file",
     "plan_family",

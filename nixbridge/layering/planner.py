@@ -33,7 +33,7 @@ def plan_layers(
     that is not one. Raises `InputError`: a strategy does not exist.
     """
     options = options or PlanOptions()
-    model = CostModel(description.closure, weigh_paths(description.closure.infos, options.weights))
+    model = cost_model(description, options)
     previous = options.previous
     layers: list[PlannedLayer] = []
     repackings: list[Repacking] = []
@@ -60,6 +60,11 @@ def plan_layers(
     if database is not None:
         database = replace(database, is_n2c_exact=description.is_n2c_exact)
     return LayerPlan(layers=tuple(layers), nix_database=database, repackings=tuple(repackings))
+
+
+def cost_model(description: ImageDescription, options: PlanOptions) -> CostModel:
+    """Return what updates of the image cost, as far as is known of how often paths change."""
+    return CostModel(description.closure, weigh_paths(description.closure.infos, options.weights))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,14 +13,13 @@ from typing import Final
 from nixbridge.description import ImageDescription
 from nixbridge.errors import PlanError
 from nixbridge.layering import (
-    CostModel,
     LayerPlan,
     PlanOptions,
     Strategy,
+    cost_model,
     find_strategy,
     plan_layers,
 )
-from nixbridge.layering.weights import weigh_paths
 
 # No runtime takes more.
 _MOST_LAYERS: Final = 127
@@ -87,7 +86,7 @@ def cost_curves(
         if by_count:
             ordered = tuple(by_count[count] for count in sorted(by_count))
             found.append(CostCurve(strategy=name, points=ordered))
-    model = CostModel(description.closure, weigh_paths(description.closure.infos, options.weights))
+    model = cost_model(description, options)
     return CostCurves(
         curves=tuple(found),
         floor_bytes=model.floor_bytes(
