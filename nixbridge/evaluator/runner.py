@@ -14,6 +14,7 @@ import selectors
 import shlex
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ _GRACE_SECONDS: Final = 10.0
 # that inherited them (ssh's, with ControlPersist) can keep them open for hours.
 _SILENCE_SECONDS: Final = 0.5
 _CHUNK_BYTES: Final = 1 << 16
+# What Python may turn into an exception in the middle of anything.
+_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,18 +77,22 @@ class SubprocessRunner:
     ) -> Completed:
         """Run `argv`; see `CommandRunner`."""
         _LOG.debug("run %s", shlex.join(argv))
-        process = subprocess.Popen(  # noqa: S603 - the argv is ours, word by word
-            argv,
-            stdin=subprocess.DEVNULL if stdin is None else stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=self.environment,
-            # A process group of its own is what can be killed as one. A new session, and not just
-            # a group, because a background group that asks the terminal for a password hangs.
-            start_new_session=True,
-        )
-        deadline = _Deadline(argv[0], self.timeout_seconds, time.monotonic())
-        with process, _no_orphans(process):
+        with contextlib.ExitStack() as stack:
+            with _signals_held_back():
+                process = subprocess.Popen(  # noqa: S603 - the argv is ours, word by word
+                    argv,
+                    stdin=subprocess.DEVNULL if stdin is None else stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env=self.environment,
+                    # A process group of its own is what can be killed as one. A new session, and
+                    # not just a group, because a background group that asks the terminal for a
+                    # password hangs.
+                    start_new_session=True,
+                )
+                stack.enter_context(process)
+                stack.enter_context(_no_orphans(process))
+            deadline = _Deadline(argv[0], self.timeout_seconds, time.monotonic())
             stdout, stderr = _read(process, on_stderr_line, deadline)
             status = deadline.wait_for(process)
         _LOG.debug("`%s` ended with status %d", argv[0], status)
@@ -163,6 +170,30 @@ def _tell(stderr: bytearray, told: int, on_stderr_line: Callable[[str], None] | 
 
 def _text(line: bytes | bytearray) -> str:
     return line.decode(errors="surrogateescape")
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Let interrupts come after the body, which starts a process and says who will end it.
+
+    It is their handlers that wait: signals that are blocked would be blocked in the process, too.
+    """
+    # Handlers run in the main thread, so elsewhere there is nothing to hold back.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[signal.Signals] = []
+    handlers = {number: signal.getsignal(number) for number in _INTERRUPTS}
+    ours = [number for number, handler in handlers.items() if callable(handler)]
+    try:
+        for number in ours:
+            signal.signal(number, lambda number, _: came.append(signal.Signals(number)))
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, handlers[number])
+        if came:
+            signal.raise_signal(came[0])
 
 
 @contextlib.contextmanager

@@ -11,8 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -24,28 +23,28 @@ from nixbridge.description.fields import Fields
 from nixbridge.errors import InputError, IntegrityError
 from nixbridge.oci import (
     MEDIA_TYPE_INDEX,
+    MEDIA_TYPE_LAYER_GZIP,
     MEDIA_TYPE_LAYER_TAR,
+    MEDIA_TYPE_LAYER_ZSTD,
     BlobDigest,
     Descriptor,
     DiffId,
     Platform,
 )
-from nixbridge.packing import LayerBytes, PackedLayer, Sink
+from nixbridge.packing import LayerBytes, PackedLayer, Sink, decompress
 from nixbridge.packing.archive import Archive, open_archive
 
 _LAYOUT_FILE: Final = "oci-layout"
 _INDEX_FILE: Final = "index.json"
 _MANIFEST_FILE: Final = "manifest.json"
-_MEDIA_TYPE_LAYER_GZIP: Final = MEDIA_TYPE_LAYER_TAR + "+gzip"
-_MEDIA_TYPE_LAYER_ZSTD: Final = MEDIA_TYPE_LAYER_TAR + "+zstd"
 # https://github.com/opencontainers/image-spec/blob/v1.1.0/media-types.md#compatibility-matrix
 _LAYER_MEDIA_TYPES: Final[Mapping[str, str]] = MappingProxyType(
     {
         MEDIA_TYPE_LAYER_TAR: MEDIA_TYPE_LAYER_TAR,
-        _MEDIA_TYPE_LAYER_GZIP: _MEDIA_TYPE_LAYER_GZIP,
-        _MEDIA_TYPE_LAYER_ZSTD: _MEDIA_TYPE_LAYER_ZSTD,
+        MEDIA_TYPE_LAYER_GZIP: MEDIA_TYPE_LAYER_GZIP,
+        MEDIA_TYPE_LAYER_ZSTD: MEDIA_TYPE_LAYER_ZSTD,
         "application/vnd.docker.image.rootfs.diff.tar": MEDIA_TYPE_LAYER_TAR,
-        "application/vnd.docker.image.rootfs.diff.tar.gzip": _MEDIA_TYPE_LAYER_GZIP,
+        "application/vnd.docker.image.rootfs.diff.tar.gzip": MEDIA_TYPE_LAYER_GZIP,
     }
 )
 _INDEX_MEDIA_TYPES: Final = (
@@ -54,7 +53,7 @@ _INDEX_MEDIA_TYPES: Final = (
 )
 # How compressed files begin: a docker-archive does not say which of its layers are.
 _MAGIC: Final[Mapping[bytes, str]] = MappingProxyType(
-    {b"\x1f\x8b": _MEDIA_TYPE_LAYER_GZIP, b"\x28\xb5\x2f\xfd": _MEDIA_TYPE_LAYER_ZSTD}
+    {b"\x1f\x8b": MEDIA_TYPE_LAYER_GZIP, b"\x28\xb5\x2f\xfd": MEDIA_TYPE_LAYER_ZSTD}
 )
 _MAGIC_BYTES: Final = 4
 _CHUNK_BYTES: Final = 1 << 20
@@ -127,26 +126,28 @@ class BaseLayer:
     def copy_to(self, sink: Sink) -> LayerBytes:
         """Write the blob to `sink`, check it on the way, and return what is known of it now.
 
-        Raises `IntegrityError`: it is not what manifest or config say.
+        Raises `IntegrityError`: it is not what manifest or config say. Raises `InputError`: it is
+        compressed in a way that cannot be read here.
         """
-        blob, tar = hashlib.sha256(), _TarHash(self.media_type)
+        blob, tar, tar_size_bytes = hashlib.sha256(), hashlib.sha256(), 0
         try:
             with self.files.open(self.file) as file:
-                while chunk := file.read(_CHUNK_BYTES):
-                    blob.update(chunk)
-                    tar.update(chunk)
-                    sink.write(chunk)
-            tar.finish()
-        except (OSError, EOFError, zlib.error) as error:
+                source = _Copied(file, (blob.update, sink.write))
+                for data in decompress(source, self.media_type):
+                    tar.update(data)
+                    tar_size_bytes += len(data)
+                while source.read(_CHUNK_BYTES):
+                    pass  # what comes after the end of the tar is part of the blob, too
+        except (OSError, ValueError) as error:
             raise IntegrityError(
                 f"layer `{self.file}` of the base image `{self.place}` cannot be read: {error}"
             ) from error
         digest = BlobDigest.from_hex(blob.hexdigest())
         self._check("digest", self.digest, digest)
-        self._check("diff id", self.diff_id, tar.diff_id)
+        self._check("diff id", self.diff_id, DiffId.from_hex(tar.hexdigest()))
         return LayerBytes(
             diff_id=self.diff_id,
-            tar_size_bytes=self.size_bytes if tar.diff_id is None else tar.size_bytes,
+            tar_size_bytes=tar_size_bytes,
             blob_digest=digest,
             blob_size_bytes=self.size_bytes,
         )
@@ -166,8 +167,8 @@ class BaseLayer:
             history=MappingProxyType({}),
         )
 
-    def _check(self, what: str, promised: object | None, found: object | None) -> None:
-        if promised is not None and found is not None and promised != found:
+    def _check(self, what: str, promised: object | None, found: object) -> None:
+        if promised is not None and promised != found:
             raise IntegrityError(
                 f"layer `{self.file}` of the base image `{self.place}` has the {what} "
                 f"`{found}`, and should have `{promised}`"
@@ -186,54 +187,18 @@ class BaseImage:
     layers: tuple[BaseLayer, ...]
 
 
-class _TarHash:
-    """The digest of the tar in a layer; of one that zstd compressed, Python cannot tell it."""
+@dataclass(frozen=True, slots=True)
+class _Copied:
+    """A file all of whose bytes go to some others while it is read."""
 
-    def __init__(self, media_type: str) -> None:
-        self._hash = hashlib.sha256()
-        self.size_bytes = 0
-        self._is_known = media_type != _MEDIA_TYPE_LAYER_ZSTD
-        self._gzip = _Gunzip() if media_type == _MEDIA_TYPE_LAYER_GZIP else None
+    file: IO[bytes]
+    others: tuple[Callable[[bytes], object], ...]
 
-    def update(self, chunk: bytes) -> None:
-        if not self._is_known:
-            return
-        for data in (chunk,) if self._gzip is None else self._gzip.feed(chunk):
-            self._hash.update(data)
-            self.size_bytes += len(data)
-
-    def finish(self) -> None:
-        if self._gzip is not None:
-            self._gzip.finish()
-
-    @property
-    def diff_id(self) -> DiffId | None:
-        return DiffId.from_hex(self._hash.hexdigest()) if self._is_known else None
-
-
-class _Gunzip:
-    """Decompress gzip members, of which a file may have several, in bounded memory."""
-
-    _WITH_GZIP_HEADER: Final = 31
-
-    def __init__(self) -> None:
-        self._decompressor = zlib.decompressobj(self._WITH_GZIP_HEADER)
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        is_all_out = False
-        while chunk or not is_all_out:
-            if self._decompressor.eof:
-                if not chunk:
-                    return
-                self._decompressor = zlib.decompressobj(self._WITH_GZIP_HEADER)
-            data = self._decompressor.decompress(chunk, _CHUNK_BYTES)
-            yield data
-            is_all_out = len(data) < _CHUNK_BYTES
-            chunk = self._decompressor.unconsumed_tail or self._decompressor.unused_data
-
-    def finish(self) -> None:
-        if not self._decompressor.eof:
-            raise EOFError("it ends too early")
+    def read(self, size_bytes: int, /) -> bytes:
+        chunk = self.file.read(size_bytes)
+        for other in self.others:
+            other(chunk)
+        return chunk
 
 
 def read_base_image(path: Path, *, platform: Platform, store: StoreRoot) -> BaseImage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nixbridge.packing.annotations import LayerAnnotations
-from nixbridge.packing.compression import Compression
+from nixbridge.packing.compression import Compression, decompress
 from nixbridge.packing.contents_check import ContentsCheck
 from nixbridge.packing.header import END_OF_ARCHIVE, Owner, file_header, padding
 from nixbridge.packing.layer_cache import LayerCache, LayerCacheInfo, Warn, layer_cache_path
@@ -33,6 +33,7 @@ __all__ = [
     "Walked",
     "Warn",
     "blob_of",
+    "decompress",
     "default_workers",
     "file_header",
     "is_made_by_recipe",

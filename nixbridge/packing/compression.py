@@ -1,4 +1,4 @@
-"""How the blob of a layer is made of its tar: by gzip, by zstd, or (None) not at all.
+"""How the blob of a layer is made of its tar: by gzip, by zstd, or (None) not at all; and back.
 
 What a compressor makes depends on the library, its version and the level: together they are its
 `identity`, which is recorded with each layer. So there is no falling back from one library to
@@ -8,14 +8,15 @@ another. The libraries are imported when they are asked for, as most runs need n
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import IO, Any, Final, Protocol, cast
 
 from nixbridge.errors import InputError, near_miss_hint
 from nixbridge.oci import MEDIA_TYPE_LAYER_GZIP, MEDIA_TYPE_LAYER_ZSTD, BlobDigest
@@ -123,10 +124,7 @@ def _zlib(level: int) -> Compression:
 
 
 def _zstd(level: int) -> Compression:
-    try:
-        import zstandard  # noqa: PLC0415 - see the module's docstring
-    except ImportError as error:
-        raise _missing("zstd", "zstandard", "or use `gzip`") from error
+    zstandard = _zstandard("or use `gzip`")
     version = ".".join(str(number) for number in zstandard.ZSTD_VERSION)
     return Compression(
         name="zstd",
@@ -136,6 +134,14 @@ def _zstd(level: int) -> Compression:
         # Streams of one `ZstdCompressor` share its state, so each gets one of its own.
         begin=lambda: _zstd_stream(zstandard, level),
     )
+
+
+def _zstandard(otherwise: str) -> Any:
+    try:
+        import zstandard  # noqa: PLC0415 - see the module's docstring
+    except ImportError as error:
+        raise _missing("zstd", "zstandard", otherwise) from error
+    return zstandard
 
 
 def _zstd_stream(zstandard: Any, level: int) -> Compressor:
@@ -209,3 +215,32 @@ class CompressingSink:
             self._hash.update(data)
             self._size_bytes += len(data)
             self._sink.write(data)
+
+
+class Blob(Protocol):
+    """What a blob is read from, from its begin to its end."""
+
+    def read(self, size_bytes: int, /) -> bytes:
+        """Return some bytes, none at the end."""
+
+
+def decompress(blob: Blob, media_type: str) -> Iterator[bytes]:
+    """Yield the tar that `blob` holds, a little at a time.
+
+    Raises `ValueError`: it is damaged. Raises `OSError`. Raises `InputError`: the library that
+    reads such blobs is not here.
+    """
+    tar: Blob = blob
+    damage: tuple[type[Exception], ...] = ()
+    if media_type == MEDIA_TYPE_LAYER_GZIP:
+        tar = cast("Blob", gzip.GzipFile(fileobj=cast("IO[bytes]", blob), mode="rb"))
+        damage = (EOFError, gzip.BadGzipFile, zlib.error)
+    elif media_type == MEDIA_TYPE_LAYER_ZSTD:
+        zstandard = _zstandard("or build upon another image")
+        tar = zstandard.ZstdDecompressor().stream_reader(blob, read_across_frames=True)
+        damage = (zstandard.ZstdError,)
+    try:
+        while chunk := tar.read(_BLOCK_BYTES):
+            yield chunk
+    except damage as error:
+        raise ValueError(str(error)) from error

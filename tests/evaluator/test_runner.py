@@ -10,6 +10,7 @@ import sys
 import time
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -206,13 +207,45 @@ def test_an_interrupt_while_nothing_is_printed_leaves_no_process(tmp_path: Path)
         while not (pid_file.exists() and pid_file.read_text().endswith("\n")):
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        # The shell may be quicker than Python, which has to come back from starting it.
-        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=20)
     assert b"KeyboardInterrupt" in stderr
     for word in pid_file.read_text().split():
         wait_until_gone(int(word))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_a_process_is_being_started_leaves_none(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self.pid)
+            signal.raise_signal(number)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            RUNNER.run(("sleep", "1000"))
+        assert signal.getsignal(number) is interrupt
+    finally:
+        signal.signal(number, before)
+    (pid,) = started
+    wait_until_gone(pid)
+
+
+def test_a_process_has_the_usual_signals() -> None:
+    status = RUNNER.run(("cat", "/proc/self/status")).stdout.decode()
+    masks = dict(line.split(":\t") for line in status.splitlines() if line.startswith("Sig"))
+    for mask in ("SigBlk", "SigIgn", "SigCgt"):
+        assert int(masks[mask], 16) & (1 << signal.SIGINT - 1 | 1 << signal.SIGTERM - 1) == 0
 
 
 @pytest.mark.parametrize("script", ["sleep 1000", "exec >&- 2>&-; sleep 1000", "yes"])

@@ -13,19 +13,17 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from destinations.sample_image import Sample
+from fake_store import Node, make
 from nixbridge.closure import NarHash, PathInfo, StorePath, StoreRoot
 from nixbridge.layering import PlannedLayer, PlannedPath
 from nixbridge.packing import layer_tree, write_tar
 
-# A directory, a file (contents, executable), or a link.
-Node: TypeAlias = "dict[str, Node] | tuple[bytes, bool] | str"
 # What a tar has of a file: its kind and mode, and its contents or target.
 Facts = tuple[str, int, bytes]
 
@@ -45,19 +43,6 @@ NODES: st.SearchStrategy[Node] = st.recursive(
 )
 DIRECTORIES = st.dictionaries(NAMES, NODES, max_size=5)
 TREES = st.lists(st.one_of(NODES, DIRECTORIES), min_size=1, max_size=3)
-
-
-def make(place: Path, node: Node) -> None:
-    if isinstance(node, str):
-        place.symlink_to(node)
-    elif isinstance(node, tuple):
-        place.write_bytes(node[0])
-        place.chmod(0o555 if node[1] else 0o444)
-    else:
-        place.mkdir()
-        for name, inner in node.items():
-            make(place / name, inner)
-        place.chmod(0o755)
 
 
 def facts_of_folder(folder: Path) -> dict[str, Facts]:
