@@ -7,6 +7,7 @@ written; so room is left for its header, and the header is written by going back
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -23,11 +24,15 @@ from nixbridge.destinations.oci_names import (
 )
 from nixbridge.destinations.staging import BlobSink, Delivery, FileOutput, failing_at, write_all
 from nixbridge.destinations.stored_image import ArchiveBlobs, StoredImage, inspect_layout
-from nixbridge.errors import DestinationError
 from nixbridge.image import Image
 from nixbridge.oci import BlobDigest, Descriptor, json_bytes
 from nixbridge.packing import PackedLayer
-from nixbridge.packing.header import END_OF_ARCHIVE, file_header, padding
+from nixbridge.packing.header import (
+    END_OF_ARCHIVE,
+    file_header,
+    header_of_unknown_size,
+    padding,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +86,6 @@ class OciArchiveWriter(Delivery):
         self._output = output
         self._blobs: set[BlobDigest] = set()
         self._layer_at = 0
-        self._header_bytes = 0
 
     def find_blob(self, blob: Descriptor) -> BlobState:
         """Return whether the image had the blob in a layer before."""
@@ -95,18 +99,20 @@ class OciArchiveWriter(Delivery):
 
         Raises `DestinationError`.
         """
+        # All digests are of one length, so room can be left for a header that names one.
+        make_header = header_of_unknown_size if size_bytes is None else file_header
         with failing_at(self._archive.path):
             self._layer_at = self._output.file.tell()
-            # All digests are of one length, and so are all sizes below 8 GiB (the others stand in
-            # an extended header): a header is as long with one as with another.
-            placeholder = _blob_header(BlobDigest.of(b""), size_bytes or 0)
-            self._header_bytes = len(placeholder)
-            write_all(self._output.file, placeholder)
-        return BlobSink(
-            self._output.file, size_bytes, place=self._archive.path, finished=self._finish_layer
-        )
+            write_all(
+                self._output.file, make_header(_blob_name(BlobDigest.of(b"")), size_bytes or 0)
+            )
 
-    def _finish_layer(self, layer: PackedLayer) -> None:
+        def finish(layer: PackedLayer) -> None:
+            self._finish_layer(layer, make_header)
+
+        return BlobSink(self._output.file, size_bytes, place=self._archive.path, finished=finish)
+
+    def _finish_layer(self, layer: PackedLayer, make_header: Callable[[str, int], bytes]) -> None:
         file = self._output.file
         digest, size_bytes = layer.descriptor.digest, layer.descriptor.size_bytes
         if digest in self._blobs:
@@ -114,17 +120,10 @@ class OciArchiveWriter(Delivery):
             file.seek(self._layer_at)
             file.truncate()
             return
-        header = _blob_header(digest, size_bytes)
-        if len(header) != self._header_bytes:
-            raise DestinationError(
-                f"layer `{digest}` has {size_bytes} bytes when it is compressed, and "
-                f"`{self._archive.path}` has room for the size of one below 8 GiB",
-                hint="leave it uncompressed, split it (`max_layers`), or write to `oci:DIR`",
-            )
         self._blobs.add(digest)
         write_all(file, padding(size_bytes))
         file.seek(self._layer_at)
-        write_all(file, header)
+        write_all(file, make_header(_blob_name(digest), size_bytes))
         file.seek(0, os.SEEK_END)
 
     def commit(self, image: Image, layers: LayerSource) -> str:  # noqa: ARG002
@@ -153,7 +152,3 @@ class OciArchiveWriter(Delivery):
 
 def _blob_name(digest: BlobDigest) -> str:
     return f"{BLOBS_DIRECTORY}/{digest.hex}"
-
-
-def _blob_header(digest: BlobDigest, size_bytes: int) -> bytes:
-    return file_header(_blob_name(digest), size_bytes)

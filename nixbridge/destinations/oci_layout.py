@@ -7,6 +7,7 @@ https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import stat
@@ -80,7 +81,7 @@ class OciLayout:
             with locked(self.directory):
                 _refuse_other_things(self.directory)
                 staging = StagingDirectory.make(self.directory)
-        return OciLayoutWriter(self, staging, made)
+        return OciLayoutWriter(self, staging, made, access)
 
     def blob(self, digest: BlobDigest) -> Path:
         """Return where a blob lies, or would."""
@@ -98,8 +99,11 @@ class OciLayout:
 class OciLayoutWriter(Delivery):
     """One delivery."""
 
-    def __init__(self, layout: OciLayout, staging: StagingDirectory, made: list[Path]) -> None:
+    def __init__(
+        self, layout: OciLayout, staging: StagingDirectory, made: list[Path], access: Access
+    ) -> None:
         self._layout = layout
+        self._access = access
         self._staging = staging
         self._made = made
         self._layers: list[FileIO] = []
@@ -108,21 +112,35 @@ class OciLayoutWriter(Delivery):
         self._reused: dict[BlobDigest, Descriptor] = {}
 
     def find_blob(self, blob: Descriptor) -> BlobState:
-        """Return whether there is a file of the blob's name and size.
+        """Return whether the blob is there, with the digest that its name says.
 
-        Blobs appear by renaming, so what is there was whole when it came.
+        Ours appear by renaming, so what is there was whole when it came. But a disk can fail, and
+        others write into layouts, too: what is found is read, which is quicker than packing it.
 
         Raises `DestinationError`.
         """
         if blob.digest in self._staged:
             return BlobState.THERE
+        if not self._is_there(blob):
+            return BlobState.ABSENT
+        path = self._layout.blob(blob.digest)
+        with failing_at(self._layout.directory, doing="reading"), path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found == blob.digest.hex:
+            return BlobState.THERE
+        self._access.warn(
+            f"the blob `{blob.digest}` in `{self._layout.directory}` is damaged; it is written anew"
+        )
+        return BlobState.ABSENT
+
+    def _is_there(self, blob: Descriptor) -> bool:
+        """Return whether there is a file of the blob's name and size."""
         with failing_at(self._layout.directory, doing="reading"):
             try:
                 status = self._layout.blob(blob.digest).lstat()
             except FileNotFoundError:
-                return BlobState.ABSENT
-        is_whole = stat.S_ISREG(status.st_mode) and status.st_size == blob.size_bytes
-        return BlobState.THERE if is_whole else BlobState.ABSENT
+                return False
+        return stat.S_ISREG(status.st_mode) and status.st_size == blob.size_bytes
 
     def reuse_layer(self, layer: PackedLayer) -> None:
         """Take a layer whose blob is there."""
@@ -163,7 +181,7 @@ class OciLayoutWriter(Delivery):
         directory = self._layout.directory
         with failing_at(directory), locked(directory):
             for blob in self._reused.values():
-                if self.find_blob(blob) is BlobState.ABSENT:
+                if not self._is_there(blob):
                     raise DestinationError(
                         f"the blob `{blob.digest}` was removed from `{directory}` meanwhile",
                         hint="run it again",

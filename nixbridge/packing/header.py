@@ -154,6 +154,15 @@ def file_header(name: str, size_bytes: int) -> bytes:
     return header(name.encode(), stamp_of(REGULAR, 0o644, ROOT), size_bytes)
 
 
+def header_of_unknown_size(name: str, size_bytes: int = 0) -> bytes:
+    """Return a header as `file_header` does, but of a length that does not depend on the size.
+
+    So room can be left for it before the size is known.
+    """
+    extended = _extended_header(name.encode(), [(b"size", b"%d" % size_bytes)])
+    return extended + file_header(name, size_bytes if size_bytes < _OCTAL_SIZE_LIMIT else 0)
+
+
 def padding(size_bytes: int) -> bytes:
     """Return the zeros that fill the last block of a file of `size_bytes` bytes."""
     return bytes(-size_bytes % BLOCK_BYTES)

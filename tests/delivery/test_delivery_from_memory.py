@@ -286,24 +286,26 @@ def test_a_delivery_that_fails_remembers_nothing(world: World) -> None:
     assert world.cache.layers() == {}
 
 
-def falsify(world: World, recipe: LayerRecipe) -> None:
-    """Have the cache tell a lie that it can not see."""
+def falsify(world: World, recipe: LayerRecipe) -> BlobDigest:
+    """Have the cache tell a lie that it can not see: another blob, which is there."""
     [(_, known)] = [item for item in world.cache.layers().items() if item[0] == recipe]
-    lie = BlobDigest.of(b"a lie")
-    (world.layout / "blobs/sha256" / lie.hex).write_bytes(bytes(known.blob_size_bytes))
+    data = bytes(known.blob_size_bytes)
+    lie = BlobDigest.of(data)
+    (world.layout / "blobs/sha256" / lie.hex).write_bytes(data)
     world.cache.remember({recipe: dataclasses.replace(known, blob_digest=lie)})
+    return lie
 
 
 def test_a_lie_is_found_out_when_the_layer_is_packed(world: World) -> None:
     layer_plan = world.sample()
     first = world.deliver(layer_plan)
     recipe = LayerRecipe.of_layer(layer_plan.layers[0], None)
-    falsify(world, recipe)
+    lie = falsify(world, recipe)
     other = world.layout.with_name("other")
     with pytest.raises(IntegrityError) as caught:
         world.deliver(layer_plan, f"oci:{world.layout}:y", f"oci:{other}")
     assert caught.value.message == (
-        f"the layer cache knows a layer (one) as `{BlobDigest.of(b'a lie')}`, "
+        f"the layer cache knows a layer (one) as `{lie}`, "
         f"and packing it gives `{first.image.layers[0].descriptor.digest}`"
     )
     assert not other.exists()

@@ -22,6 +22,7 @@ from destinations.sample_image import (
     OTHER,
     SAMPLE,
     Interrupted,
+    NoLayers,
     Sample,
     files_below,
     packed,
@@ -81,6 +82,29 @@ def test_oci_archive_whose_last_layer_was_there_already(tmp_path: Path) -> None:
         + ["index.json", "oci-layout"]
     )
     assert (tmp_path / "shop.tar").stat().st_size < 2 * len(tar)
+
+
+@pytest.mark.tools
+def test_oci_archive_of_layers_whose_size_is_not_known(
+    tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    """As with compressed ones; the file is the longer for what stands before each."""
+    archive = OciArchive(path=tmp_path / "shop.tar")
+    with archive.open(default_reference="shop:1", access=Access()) as writer:
+        for tar in SAMPLE.tars:
+            sink = writer.begin_layer(None)
+            sink.write(tar)
+            sink.finish(packed(tar))
+        writer.commit(SAMPLE.image, NoLayers())
+    members = members_of(archive.path)
+    assert {*SAMPLE.tars} <= set(members.values())
+    assert [layer.size_bytes for layer in archive.inspect(Access()).layers] == [
+        len(tar) for tar in SAMPLE.tars
+    ]
+    skopeo = [require_tool("skopeo"), "copy", "--quiet", f"oci-archive:{archive.path}"]
+    subprocess.run([*skopeo, f"dir:{tmp_path}/copied"], check=True, capture_output=True)
+    for tar in SAMPLE.tars:
+        assert (tmp_path / "copied" / hashlib.sha256(tar).hexdigest()).read_bytes() == tar
 
 
 def docker_manifest(members: dict[str, bytes]) -> dict[str, Any]:

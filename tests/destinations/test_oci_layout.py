@@ -24,7 +24,7 @@ from destinations.sample_image import (
     packed,
     program,
 )
-from nixbridge.destinations import Access
+from nixbridge.destinations import Access, BlobState
 from nixbridge.destinations.oci_layout import OciLayout
 from nixbridge.destinations.staging import PARTIAL_PREFIX
 from nixbridge.errors import DestinationError, InputError, IntegrityError
@@ -151,6 +151,27 @@ def test_a_damaged_blob_is_replaced(tmp_path: Path) -> None:
         path.write_bytes(bytes(path.stat().st_size))
     SAMPLE.deliver(f"oci:{tmp_path}:shop")
     assert files_below(tmp_path) == whole
+
+
+def test_a_blob_that_is_reused_is_checked(tmp_path: Path) -> None:
+    SAMPLE.deliver(f"oci:{tmp_path}:shop")
+    warnings: list[str] = []
+
+    def warn(message: str, hint: str | None = None) -> None:
+        assert hint is None
+        warnings.append(message)
+
+    layout = OciLayout.parse(f"{tmp_path}:shop")
+    blob = packed(SAMPLE.tars[0]).descriptor
+    for damage in (b"", b"x" * blob.size_bytes):
+        with layout.open(default_reference="shop:1", access=Access(warn=warn)) as writer:
+            assert writer.find_blob(blob) is BlobState.THERE
+            whole = layout.blob(blob.digest).read_bytes()
+            layout.blob(blob.digest).write_bytes(damage)
+            assert writer.find_blob(blob) is BlobState.ABSENT
+        layout.blob(blob.digest).write_bytes(whole)
+    # One that is cut off is seen at once.
+    assert warnings == [f"the blob `{blob.digest}` in `{tmp_path}` is damaged; it is written anew"]
 
 
 @pytest.mark.parametrize("layers", [0, 1, 3])

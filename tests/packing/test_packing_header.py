@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from nixbridge.packing import END_OF_ARCHIVE, Owner, file_header, padding
-from nixbridge.packing.header import DIRECTORY, REGULAR, SYMLINK, Kind, header, stamp_of
+from nixbridge.packing.header import (
+    DIRECTORY,
+    REGULAR,
+    SYMLINK,
+    Kind,
+    header,
+    header_of_unknown_size,
+    stamp_of,
+)
 
 VECTORS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("go_headers.json").read_text())
 KINDS: dict[str, Kind] = {"0": REGULAR, "2": SYMLINK, "5": DIRECTORY}
@@ -56,3 +64,14 @@ def test_file_header_says_how_big_a_file_of_20_gib_is() -> None:
         member = tar.next()
     assert member is not None
     assert member.size == 20 << 30
+
+
+def test_a_header_of_unknown_size_is_as_long_for_any() -> None:
+    sizes = (0, 5, (8 << 30) - 1, 8 << 30, 20 << 40)
+    headers = [header_of_unknown_size("blobs/sha256/ab", size_bytes) for size_bytes in sizes]
+    assert {len(each) for each in headers} == {len(header_of_unknown_size("blobs/sha256/cd"))}
+    for size_bytes, each in zip(sizes, headers, strict=True):
+        with tarfile.open(fileobj=io.BytesIO(each)) as tar:
+            member = tar.next()
+        assert member is not None
+        assert (member.name, member.size, member.mode) == ("blobs/sha256/ab", size_bytes, 0o644)
