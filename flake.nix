@@ -44,7 +44,7 @@
         pkgs:
         import ./nix/docker.nix {
           inherit pkgs;
-          inherit (functions pkgs) nix2container;
+          nix2container = functions pkgs;
         };
 
       # Null where the set has not what pynixify needs.

@@ -1,14 +1,17 @@
 # buildImage: the description of an image, one JSON file that refers to all it describes.
 #
-# Its shape is version 1 of the image description: `nixbridge/description/` reads it.
+# Its shape is version 2 of the image description: `nixbridge/description/` reads it.
 {
   pkgs,
   # deliver.nix, called with its packages.
   deliver,
+  # What `maxLayers` and `strategy` are when nobody says.
+  defaults,
 }:
 let
   architecture = import ./architecture.nix;
   describeLayer = import ./describe-layer.nix;
+  describeWeights = import ./describe-weights.nix;
   flattenLayers = import ./flatten-layers.nix;
   inherit (import ./image-name.nix) checkName checkTag;
   storePath = import ./store-path.nix;
@@ -38,9 +41,14 @@ in
   # Modes and owners of files in `copyToRoot` or any other path, as in buildLayer.
   perms ? [ ],
   # The most layers that the image's own paths may be split into; below 1 there is no limit.
-  maxLayers ? 1,
-  # How they are split.
-  strategy ? "popularity",
+  maxLayers ? defaults.maxLayers,
+  # How they are split: `nixbridge doctor` lists the strategies.
+  strategy ? defaults.strategy,
+  # Names of store paths that change often by themselves, as patterns: [ "my-app*" ].
+  volatile ? [ ],
+  # The same in numbers: how often they do, where others do once: { "my-app*" = 20; }. Of several
+  # patterns that fit, the longest counts.
+  weights ? { },
   # Whether the image has a Nix database of its store paths, for running Nix inside.
   initializeNixDatabase ? false,
   # The owner of that database, and of /nix.
@@ -79,7 +87,7 @@ let
   allLayers = map (value: value.layer) (flattenLayers "buildImage" layers) ++ [ ownLayer ];
 
   description = {
-    version = 1;
+    version = 2;
     name = imageName;
     tag = if tag == null then null else checkTag (typed "tag" "string" tag);
     architecture =
@@ -97,6 +105,7 @@ let
       else
         storePath.exactly "buildImage: `fromImage`" fromImage;
     layers = allLayers;
+    weights = describeWeights { inherit volatile weights; };
     nixDatabase =
       if typed "initializeNixDatabase" "bool" initializeNixDatabase then
         {

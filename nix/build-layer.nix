@@ -7,6 +7,10 @@ let
   flattenLayers = import ./flatten-layers.nix;
 in
 {
+  # What `strategy` is when nobody says.
+  defaults,
+}:
+{
   # Store paths (derivations, mostly) that the layer holds, with their closures.
   deps ? [ ],
   # Store paths whose files are put at `/`; one, or a list.
@@ -25,7 +29,7 @@ in
   # The most layers that the paths may be split into; below 1 there is no limit.
   maxLayers ? 1,
   # How they are split: `nixbridge doctor` lists the strategies.
-  strategy ? "popularity",
+  strategy ? defaults.strategy,
   # The layer's entry in the image's history: `created_by`, `author`, `comment`, `created`.
   metadata ? {
     created_by = "nixbridge";

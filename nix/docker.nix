@@ -6,7 +6,8 @@
 {
   # Where all programs come from.
   pkgs ? import <nixbridge/debpkgs> { suite = "trixie"; },
-  nix2container ? (import <nixbridge> { inherit pkgs; }).nix2container,
+  # What describes the image; nix2container's functions fit, too.
+  nix2container ? import <nixbridge> { inherit pkgs; },
   lib ? pkgs.lib,
   name ? "nixbridge-nix",
   tag ? "latest",

@@ -7,7 +7,8 @@
 {
   pkgs,
   nixbridge,
-  nix2container,
+  # Those of default.nix.
+  functions,
 }:
 spec: arguments:
 let
@@ -18,4 +19,10 @@ let
         nixbridge render nixbridge.toml > $out
       '';
 in
-import expression ({ inherit pkgs nix2container; } // arguments)
+import expression (
+  {
+    inherit pkgs;
+    nix2container = functions;
+  }
+  // arguments
+)

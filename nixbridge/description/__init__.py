@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from nixbridge.description.description import (
     DESCRIPTION_VERSION,
+    LEAST_WEIGHT,
+    MOST_WEIGHT,
     ImageDescription,
     LayerDescription,
     NixDatabaseRequest,
@@ -16,6 +18,8 @@ from nixbridge.description.store_paths import describe_closure
 
 __all__ = [
     "DESCRIPTION_VERSION",
+    "LEAST_WEIGHT",
+    "MOST_WEIGHT",
     "ImageDescription",
     "LayerDescription",
     "NixDatabaseRequest",

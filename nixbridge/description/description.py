@@ -7,13 +7,18 @@ the values; reading them from JSON is `reader.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 from nixbridge.closure import ClosureGraph, StorePath
 from nixbridge.oci import Platform
 
-DESCRIPTION_VERSION: Final = 1
+# Version 2 has weights; without them, version 1 says the same.
+DESCRIPTION_VERSION: Final = 2
+
+LEAST_WEIGHT: Final = 0.001
+MOST_WEIGHT: Final = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +77,8 @@ class ImageDescription:
     `config` has the keys of the OCI image configuration's `config` object, and Docker's
     `Healthcheck` and the like, spelled as there. `from_image` is the image that this one builds
     upon: an image of any tool, or another image description. With `is_n2c_exact`, which is said on
-    the command line, it becomes what nix2container makes of it (docs/nix2container.md).
+    the command line, it becomes what nix2container makes of it (docs/nix2container.md). `weights`
+    tell of patterns of names how often such store paths change by themselves, where others weigh 1.
     """
 
     name: str
@@ -85,4 +91,5 @@ class ImageDescription:
     nix_database: NixDatabaseRequest | None
     closure: ClosureGraph
     from_image: StorePath | None = None
+    weights: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     is_n2c_exact: bool = False

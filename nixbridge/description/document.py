@@ -28,6 +28,7 @@ def description_document(description: ImageDescription) -> dict[str, Any]:
         "layers": [_layer(layer) for layer in description.layers],
         "fromImage": None if description.from_image is None else str(description.from_image),
         "nixDatabase": None if database is None else {"uid": database.uid, "gid": database.gid},
+        "weights": dict(description.weights),
         "closure": [
             {
                 "path": str(info.path),

@@ -68,6 +68,15 @@ class Fields:
             raise self.error(key, f"is {number}, below {at_least}")
         return number
 
+    def decimal(self, key: str, *, at_least: float, at_most: float) -> float:
+        """Return the number `key`, whole or not."""
+        value = self._take(key)
+        number: float = self._expect(value, int if type(value) is int else float, self._at(key))
+        if not at_least <= number <= at_most:
+            bound = f"below {at_least:g}" if number < at_least else f"above {at_most:g}"
+            raise self.error(key, f"is {number:g}, {bound}")
+        return float(number)
+
     def flag(self, key: str) -> bool:
         """Return the truth value `key`."""
         flag: bool = self._expect(self._take(key), bool, self._at(key))

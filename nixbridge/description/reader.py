@@ -19,6 +19,8 @@ from nixbridge.closure import DEFAULT_STORE_DIR, ClosureGraph, NarHash, PathInfo
 from nixbridge.description.config_keys import read_config
 from nixbridge.description.description import (
     DESCRIPTION_VERSION,
+    LEAST_WEIGHT,
+    MOST_WEIGHT,
     ImageDescription,
     LayerDescription,
     NixDatabaseRequest,
@@ -122,6 +124,7 @@ def parse_description(data: bytes, *, source: str, fallback_tag: str | None) -> 
             "fromImage",
             "layers",
             "nixDatabase",
+            "weights",
             "closure",
         )
     )
@@ -139,6 +142,7 @@ def parse_description(data: bytes, *, source: str, fallback_tag: str | None) -> 
         nix_database=_nix_database(fields),
         closure=closure,
         from_image=_from_image(fields),
+        weights=_weights(fields),
     )
 
 
@@ -334,6 +338,18 @@ def _nix_database(fields: Fields) -> NixDatabaseRequest | None:
     request.allow_only(("uid", "gid"))
     return NixDatabaseRequest(
         uid=_user_or_group_id(request, "uid"), gid=_user_or_group_id(request, "gid")
+    )
+
+
+def _weights(fields: Fields) -> Mapping[str, float]:
+    if "weights" not in fields:  # version 1 has none
+        return MappingProxyType({})
+    weights = fields.child("weights")
+    return MappingProxyType(
+        {
+            pattern: weights.decimal(pattern, at_least=LEAST_WEIGHT, at_most=MOST_WEIGHT)
+            for pattern in weights
+        }
     )
 
 

@@ -12,8 +12,9 @@ from nixbridge.oci import Platform
 
 # What nix2container writes when it is not told: no clock may come into an image.
 _CREATED: Final = "0001-01-01T00:00:00Z"
-# Runtimes stop at 127 layers, and whoever builds on top of the image needs some of them.
-_MAX_LAYERS: Final = 100
+# As in `nix/default.nix`, and as a spec has it.
+_STRATEGY: Final = "update-cost"
+_MAX_LAYERS: Final = 40
 
 
 def describe_closure(
@@ -34,6 +35,7 @@ def describe_closure(
             LayerDescription(
                 roots=tuple(roots),
                 max_layers=_MAX_LAYERS,
+                strategy=_STRATEGY,
                 history=MappingProxyType({"created_by": "nixbridge"}),
             ),
         ),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from nixbridge.layering.cost_model import CostModel
 from nixbridge.layering.family import plan_family
+from nixbridge.layering.history import Release, learn_weights
 from nixbridge.layering.options import PlanOptions
 from nixbridge.layering.plan import NIX_DATABASE_REASON, LayerPlan, PlannedLayer, PlannedPath
 from nixbridge.layering.plan_file import PlanFile, parse_plan_file, plan_file_text
-from nixbridge.layering.planner import cost_model, plan_layers
+from nixbridge.layering.planner import cost_model_of, plan_layers
 from nixbridge.layering.stability import (
     REPACK_WITHIN_UPDATES,
     PreviousLayer,
@@ -30,10 +31,12 @@ __all__ = [
     "PlannedPath",
     "PreviousLayer",
     "PreviousPlan",
+    "Release",
     "Repacking",
     "Strategy",
-    "cost_model",
+    "cost_model_of",
     "find_strategy",
+    "learn_weights",
     "parse_plan_file",
     "plan_family",
     "plan_file_text",

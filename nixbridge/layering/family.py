@@ -54,7 +54,11 @@ def plan_family(
     }
     family = _Family(
         graph=graph,
-        weights=weigh_paths(graph.infos, options.weights),
+        weights=weigh_paths(
+            graph.infos,
+            (options.weights, *(descriptions[name].weights for name in sorted(descriptions))),
+            options.learned,
+        ),
         strategy=strategy_of(options.strategy or FAMILY_STRATEGY),
         budgets={place: _budget(part) for place, part in parts.items()},
     )

@@ -19,11 +19,14 @@ class PlanOptions:
 
     `strategy` and `max_layers` are of the image's own part, the last of its description, in place
     of what stands there; None leaves that as it is. Explicit layers are as their description says.
-    `weights` are those of patterns of names, before any others (`weights.py`).
+    `weights` are those of patterns of names, before any others; `learned` those of packages
+    (`weights.py`). The image has at least `leave_layers` layers less than a runtime takes.
     With `previous`, layers that it holds are kept (`stability.py`).
     """
 
     strategy: str | None = None
     max_layers: int | None = None
     weights: Mapping[str, float] = field(default_factory=_no_weights)
+    learned: Mapping[str, float] = field(default_factory=_no_weights)
+    leave_layers: int = 0
     previous: PreviousPlan | None = None

@@ -33,7 +33,7 @@ def plan_layers(
     that is not one. Raises `InputError`: a strategy does not exist.
     """
     options = options or PlanOptions()
-    model = cost_model(description, options)
+    model = cost_model_of(description, options)
     previous = options.previous
     layers: list[PlannedLayer] = []
     repackings: list[Repacking] = []
@@ -62,11 +62,6 @@ def plan_layers(
     return LayerPlan(layers=tuple(layers), nix_database=database, repackings=tuple(repackings))
 
 
-def cost_model(description: ImageDescription, options: PlanOptions) -> CostModel:
-    """Return what updates of the image cost, as far as is known of how often paths change."""
-    return CostModel(description.closure, weigh_paths(description.closure.infos, options.weights))
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanPart:
     """What is to be placed for one layer of the description: each path in one or two ways."""
@@ -81,7 +76,7 @@ def plan_parts(description: ImageDescription, options: PlanOptions) -> Iterator[
 
     Raises `PlanError`: a layer is asked for what is not in its closure.
     """
-    weights = weigh_paths(description.closure.infos, options.weights)
+    weights = _weights(description, options)
     placed: set[PlannedPath] = set()
     for layer in _with_options(description.layers, options):
         closure = description.closure.closure_of((*layer.roots, *layer.copy_to_root))
@@ -101,6 +96,16 @@ def plan_parts(description: ImageDescription, options: PlanOptions) -> Iterator[
         )
         yield PlanPart(layer=layer, task=task, wanted=new)
         placed.update(one for planned in new.values() for one in planned)
+
+
+def cost_model_of(description: ImageDescription, options: PlanOptions) -> CostModel:
+    """Return what an update of the image costs, with the weights that are given or learned."""
+    return CostModel(description.closure, _weights(description, options))
+
+
+def _weights(description: ImageDescription, options: PlanOptions) -> dict[StorePath, float]:
+    said = (options.weights, description.weights)
+    return weigh_paths(description.closure.infos, said, options.learned)
 
 
 def _with_options(

@@ -16,7 +16,7 @@ from nixbridge.layering import (
     LayerPlan,
     PlanOptions,
     Strategy,
-    cost_model,
+    cost_model_of,
     find_strategy,
     plan_layers,
 )
@@ -86,7 +86,7 @@ def cost_curves(
         if by_count:
             ordered = tuple(by_count[count] for count in sorted(by_count))
             found.append(CostCurve(strategy=name, points=ordered))
-    model = cost_model(description, options)
+    model = cost_model_of(description, options)
     return CostCurves(
         curves=tuple(found),
         floor_bytes=model.floor_bytes(

@@ -105,11 +105,14 @@ class LayeringSection:
     """`[layering]`: how store paths become layers.
 
     `layers` are the packages of explicit layers, from bottom to top; None when not given.
+    `volatile` and the keys of `weights` are patterns of names of store paths.
     """
 
-    strategy: str = "popularity"
-    max_layers: int = 100
+    strategy: str = "update-cost"
+    max_layers: int = 40
     layers: tuple[tuple[str, ...], ...] | None = None
+    volatile: tuple[str, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=_no_entries)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

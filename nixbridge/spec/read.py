@@ -141,6 +141,8 @@ def _layering_section() -> Section:
             "strategy": v.as_word,
             "max_layers": v.as_count,
             "layers": v.list_of(v.list_of(v.as_package)),
+            "volatile": v.list_of(v.as_word),
+            "weights": v.table_of(v.as_weight),
         },
     )
 

@@ -38,6 +38,9 @@ _KINDS: Final[Mapping[type, str]] = MappingProxyType(
 # https://toml.io/en/v1.0.0#keys
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
+_LEAST_WEIGHT: Final = 0.001
+_MOST_WEIGHT: Final = 1_000_000
+
 _NIX_MAX_INTEGER: Final = 2**63 - 1
 _MAX_ID: Final = 2**32 - 2  # the last number is no user: it says "leave as it is" to chown
 _MAX_PORT: Final = 2**16 - 1
@@ -139,6 +142,15 @@ def as_number(value: object, *, at_least: int) -> int:
 def as_count(value: object) -> int:
     """Return a whole number from 1."""
     return as_number(value, at_least=1)
+
+
+def as_weight(value: object) -> float:
+    """Return how often something changes, where others do once."""
+    number: float = _expect(value, int, float)
+    if not _LEAST_WEIGHT <= number <= _MOST_WEIGHT:
+        bound = f"below {_LEAST_WEIGHT}" if number < _LEAST_WEIGHT else f"above {_MOST_WEIGHT}"
+        raise _invalid(f"is {number}, {bound}")
+    return number
 
 
 def list_of(parse: Callable[[object], _Value]) -> Callable[[object], tuple[_Value, ...]]:

@@ -27,6 +27,7 @@ from nixbridge.description import (
 )
 from nixbridge.errors import InputError, PlanError
 from nixbridge.oci import Platform
+from nixbridge.spec import LayeringSection
 
 GLIBC = "/nix/store/00000000000000000000000000000000-glibc"
 BASH = "/nix/store/11111111111111111111111111111111-bash"
@@ -35,7 +36,7 @@ BASE = "/nix/store/33333333333333333333333333333333-debian"
 
 # Has every field of the format, and every key of a config.
 GOOD: dict[str, Any] = {
-    "version": 1,
+    "version": 2,
     "name": "registry.example.org:5000/team/lix",
     "tag": "2.26.3",
     "architecture": "amd64",
@@ -127,6 +128,7 @@ GOOD: dict[str, Any] = {
         },
     ],
     "nixDatabase": {"uid": 0, "gid": 30000},
+    "weights": {"bash*": 2, "glibc*": 0.5},
     "closure": [
         {"path": GLIBC, "narHash": "sha256:" + "0" * 52, "narSize": 0, "references": []},
         {
@@ -171,6 +173,7 @@ def test_reads_every_field() -> None:
     assert description.platform == Platform(architecture="amd64", os="linux")
     assert description.created == "1970-01-01T00:00:01Z"
     assert description.annotations == {"org.opencontainers.image.source": "https://example.org"}
+    assert description.weights == {"bash*": 2.0, "glibc*": 0.5}
     assert description.layers == (
         LayerDescription(
             roots=(bash,),
@@ -259,10 +262,13 @@ def test_missing_file(tmp_path: Path) -> None:
 
 # (place, value there, what the whole message says after "in `image-lix.json`, ", the hint)
 WRONG: list[tuple[str, Any, str, str | None]] = [
-    ("version", 2, "`version` is 2, made by a newer nixbridge; this one knows 1", "use the same"),
+    ("version", 3, "`version` is 3, made by a newer nixbridge; this one knows 2", "use the same"),
     ("version", 0, "`version` is 0, below 1", None),
     ("version", "1", "`version` is a string and should be a whole number", None),
     ("version", True, "`version` is true or false and should be a whole number", None),
+    ("weights.x", 0, "`weights.x` is 0, below 0.001", None),
+    ("weights.x", 1e7, "`weights.x` is 1e+07, above 1e+06", None),
+    ("weights.x", "2", "`weights.x` is a string and should be a number", None),
     ("nme", "x", "`nme` is not a key", "did you mean `name`?"),
     ("layers[0].maxlayers", 1, "`layers[0].maxlayers` is not a key", "did you mean `maxLayers`?"),
     ("layers[0].MODE", 1, "`layers[0].MODE` is not a key", "known here: `copyToRoot`, `ignore`"),
@@ -507,7 +513,8 @@ def test_describe_closure_takes_what_the_roots_reach() -> None:
     )
     assert [str(info.path) for info in description.closure] == [GLIBC, BASH]
     assert description.layers[0].roots == (bash,)
-    assert description.layers[0].max_layers == 100
+    assert description.layers[0].strategy == LayeringSection().strategy
+    assert description.layers[0].max_layers == LayeringSection().max_layers
     assert description.config == {}
     assert description.nix_database is None
 

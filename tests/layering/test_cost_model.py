@@ -44,4 +44,4 @@ def test_expected_bytes_are_those_of_the_layers_that_change() -> None:
 )
 def test_longest_pattern_says_the_weight(name: str, weight: float) -> None:
     weights = {"my-app*": 20.0, "my-app-data*": 3.0, "[xy]": 0.5}
-    assert weigh_paths(paths_of(name), weights) == {path_of(name): weight}
+    assert weigh_paths(paths_of(name), [weights], {}) == {path_of(name): weight}

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.nix
 
 def test_the_smallest_image() -> None:
     assert evaluate('describe { name = "a"; }') == {
-        "version": 1,
+        "version": 2,
         "name": "a",
         "tag": None,
         "architecture": "amd64",
@@ -44,14 +44,43 @@ def test_the_smallest_image() -> None:
                 "copyToRoot": [],
                 "ignore": [],
                 "perms": [],
-                "maxLayers": 1,
-                "strategy": "popularity",
+                "maxLayers": 40,
+                "strategy": "update-cost",
                 "reproducible": True,
                 "metadata": {"created_by": "nixbridge"},
             }
         ],
         "nixDatabase": None,
+        "weights": {},
     }
+    layer = "(buildLayer { deps = [ ]; }).layer"
+    assert evaluate(f"[ {layer}.maxLayers {layer}.strategy ]") == [1, "update-cost"]
+
+
+def test_functions_of_nix2container_split_an_image_as_it_does() -> None:
+    for function in ("buildImage", "buildLayer"):
+        assert (
+            evaluate(
+                f"""
+            let function = nix2container.{function}; in
+            if "{function}" == "buildLayer" then (function {{ }}).layer
+            else builtins.head (function {{ name = "a"; }}).drvAttrs.description.layers
+            """
+            ).items()
+            >= {"maxLayers": 1, "strategy": "popularity"}.items()
+        )
+
+
+def test_weights_are_those_of_patterns() -> None:
+    assert evaluate(
+        """
+        (describe {
+          name = "a";
+          volatile = [ "app*" "web*" ];
+          weights = { "web*" = 20; "libc" = 0.5; };
+        }).weights
+        """
+    ) == {"app*": 100, "web*": 20, "libc": 0.5}
 
 
 def test_an_image_with_everything() -> None:
@@ -152,7 +181,7 @@ def test_the_parameters_are_those_of_nix2container() -> None:
         "tlsVerify",
         "registryUrl",
     }
-    ours |= {"annotations"}
+    ours |= {"annotations", "volatile", "weights"}
     assert set(known["buildImage"]) == common | ours | {
         "name",
         "tag",
@@ -408,6 +437,15 @@ def test_a_chain_where_each_layer_names_all_before_it_stays_small() -> None:
             "buildImage: `layers` is set, not a list",
         ),
         ('describe { name = "a"; maxLayers = "1"; }', "buildImage: `maxLayers` is string, not int"),
+        ('describe { name = "a"; volatile = "x"; }', "buildImage: `volatile` is string, not list"),
+        (
+            'describe { name = "a"; weights.x = "1"; }',
+            "buildImage: `weights.x` is string, not int or float",
+        ),
+        (
+            'describe { name = "a"; weights.x = 0; }',
+            "buildImage: `weights.x` is 0, not from 0.001 to 1000000",
+        ),
         (
             'describe { name = "a"; annotations.a = 1; }',
             "buildImage: `annotations.a` is int, not string",

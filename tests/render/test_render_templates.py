@@ -115,6 +115,8 @@ specs = st.builds(
         strategy=hostile,
         max_layers=st.integers(1, 200),
         layers=st.none() | st.lists(hostile_lists, max_size=2).map(tuple),
+        volatile=hostile_lists,
+        weights=st.dictionaries(hostile, st.integers(1, 100), max_size=2),
     ),
     docker=st.builds(
         DockerSection,
@@ -139,7 +141,9 @@ in
 tag {
   inherit (arguments) name tag maxLayers config;
   annotations = arguments.annotations or { };
-  strategy = arguments.strategy or "popularity";
+  strategy = arguments.strategy or "update-cost";
+  volatile = arguments.volatile or [ ];
+  weights = arguments.weights or { };
   description = arguments.meta.description;
   initializeNixDatabase = arguments.initializeNixDatabase or false;
   keys = builtins.attrNames arguments;
@@ -262,8 +266,9 @@ def expected_call(spec: ImageSpec) -> Mapping[str, Any]:
         keys |= {"layers"}
     if spec.image.annotations:
         keys |= {"annotations"}
-    if spec.layering.strategy != "popularity":
+    if spec.layering.strategy != "update-cost":
         keys |= {"strategy"}
+    keys |= {key for key in ("volatile", "weights") if getattr(spec.layering, key)}
     default = (
         "A container image with Nix inside" if is_docker else "A container image of a few programs"
     )
@@ -274,6 +279,8 @@ def expected_call(spec: ImageSpec) -> Mapping[str, Any]:
         "config": expected_config(spec),
         "annotations": spec.image.annotations,
         "strategy": spec.layering.strategy,
+        "volatile": list(spec.layering.volatile),
+        "weights": dict(spec.layering.weights),
         "description": spec.image.description or default,
         "initializeNixDatabase": is_docker,
         "keys": sorted(keys),
@@ -466,7 +473,9 @@ def test_the_repositorys_own_spec(repository: Path, tmp_path: Path) -> None:
                 },
             },
             "annotations": {},
-            "strategy": "popularity",
+            "strategy": "update-cost",
+            "volatile": [],
+            "weights": {},
             "description": "Nix with git and a shell, for building in a container",
             "initializeNixDatabase": True,
             "keys": [

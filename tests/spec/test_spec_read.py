@@ -60,7 +60,9 @@ def test_the_smallest_spec() -> None:
         template="image",
         nix=NixSection(packages=LookupPath(text="<nixpkgs>")),
         image=ImageSection(name="shop", tag="latest", ca_certificates=True),
-        layering=LayeringSection(strategy="popularity", max_layers=100, layers=None),
+        layering=LayeringSection(
+            strategy="update-cost", max_layers=40, layers=None, volatile=(), weights={}
+        ),
         docker=DockerSection(
             bundle_nixpkgs=True,
             channel_name="nixpkgs",
@@ -102,7 +104,12 @@ def test_the_complete_spec_of_the_documentation(repository: Path) -> None:
             ),
         ),
     )
-    assert spec.layering == LayeringSection(max_layers=40, layers=(("python3",),))
+    assert spec.layering == LayeringSection(
+        max_layers=40,
+        layers=(("python3",),),
+        volatile=("shop-*",),
+        weights={"python3*": 0.5},
+    )
 
 
 def test_the_docker_section() -> None:
