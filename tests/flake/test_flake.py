@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -406,3 +407,8 @@ def test_the_package_passes_its_checks(checkout: Path, nix_2_26: Path) -> None:
     assert {"nixbridge", "glibc", "python3-jinja2"} <= names
     # What only its build and its tests need, and what makes typer prettier.
     assert not names & {"python3-pytest", "python3-hatchling", "python3-rich", "nixbridge-build"}
+    size_bytes = int(flake.output("path-info", "--closure-size", program).split()[-1])
+    for document in ("README.md", "docs/nix.md"):
+        told = re.search(r"closure (?:of|is) (\d+) MB", (checkout / document).read_text())
+        assert told is not None
+        assert abs(size_bytes / 1e6 - int(told[1])) < 3
