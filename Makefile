@@ -30,6 +30,7 @@ format: $(VENV)/.installed
 
 bench: setup
 	$(NIX) $(BIN)/python benchmarks/pack.py
+	$(NIX) $(BIN)/python benchmarks/push.py
 
 setup:
 	scripts/setup image
