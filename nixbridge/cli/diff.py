@@ -12,11 +12,14 @@ from nixbridge.cli.options import (
     ARG,
     ARGSTR,
     ATTRIBUTE,
+    CERTIFICATES,
+    CREDENTIALS,
     HTML,
     JSON,
     N2C_EXACT,
     QUIET,
     SOURCE,
+    TLS_VERIFY,
     VERBOSE,
     Run,
     nix_arguments_of,
@@ -49,6 +52,9 @@ def diff(
     arg: list[str] = ARG,
     argstr: list[str] = ARGSTR,
     n2c_exact: bool = N2C_EXACT,
+    credentials: Optional[str] = CREDENTIALS,
+    tls_verify: str = TLS_VERIFY,
+    certificates: Optional[Path] = CERTIFICATES,
     html: Optional[Path] = HTML,
     is_json: bool = JSON,
     verbose: int = VERBOSE,
@@ -61,8 +67,11 @@ def diff(
             f"`-A {attribute}` picks an attribute of a Nix file, and there is none",
             hint="a flake's attribute stands behind the `#`: `.#dockerImage`",
         )
+    access = context.obj.access(
+        credentials=credentials, tls_verify=tls_verify, certificates=certificates
+    )
     stored = {
-        text: parse_inspectable(text).inspect(context.obj.access())
+        text: parse_inspectable(text).inspect(access)
         for text in dict.fromkeys((old, new))
         if is_destination(text)
     }

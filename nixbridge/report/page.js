@@ -236,9 +236,10 @@
 
   /** Return the longest of some labels that a tile has room for; of a name, its beginning. */
   function labelFor(labels, width) {
-    const EM = 7.2, LEAST = 44;
-    const fitting = labels.find((label) => label.length * EM + 8 <= width);
-    return fitting ?? (width >= LEAST ? labels[labels.length - 1] : "");
+    const LETTER = 7.6, LEAST = 44, LEAST_LETTERS = 5;
+    const last = labels[labels.length - 1];
+    const fitting = labels.find((label) => label.length * LETTER + 10 <= width);
+    return fitting ?? (width >= LEAST && last.length > LEAST_LETTERS ? last : "");
   }
 
   function tileAt(place, classes, item, level) {
@@ -260,7 +261,7 @@
       const [leaf] = item.leaves;
       const whole = { ...leaf, lines: [item.labels, [data.paths[leaf.at].name]],
         words: `${item.words}\n${leaf.words}` };
-      return tileAt(place, `layer leaf ${item.tone}`, whole, 1);
+      return tileAt(place, `layer ${hasReferences ? "leaf " : ""}${item.tone}`, whole, 1);
     }
     const tile = tileAt(place, `layer ${item.tone}`, item, 1);
     const inside = { x: 1, y: HEAD, width: place.width - 4, height: place.height - HEAD - 3 };
@@ -271,7 +272,7 @@
     }));
     const group = make("div", { role: "group" });
     squarify(leaves, inside).forEach((spot, index) => {
-      const kind = leaves[index].at === undefined ? "inner" : "inner leaf";
+      const kind = hasReferences && leaves[index].at !== undefined ? "inner leaf" : "inner";
       group.append(tileAt(spot, kind, leaves[index], 2));
     });
     tile.setAttribute("aria-expanded", "true");
@@ -313,6 +314,7 @@
   function startMap() {
     if (!total) return;
     byId("map").hidden = false;
+    byId("map-enter").hidden = !hasReferences;
     const figure = byId("map-figure");
     const legend = data.layers.some((layer) => layer.state !== null)
       ? [["kept", "kept"], ["sent", "sent"]]

@@ -259,7 +259,7 @@ def _table_html(table: PageTable, paths: Sequence[PagePath]) -> str:
         f'<h2 id="{name}-title">{html.escape(table.title)}</h2>',
         f'<div class="bar"><span class="count">{format_count(len(table.rows), "row")}</span></div>',
         f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}-title">',
-        f"<table><caption>{html.escape(table.caption)}</caption>",
+        f"<table><caption><span>{html.escape(table.caption)}</span></caption>",
         f"<thead><tr>{''.join(map(_header_html, table.columns))}</tr></thead>",
         "<tbody>",
         *(_row_html(table.columns, row, paths) for row in shown),

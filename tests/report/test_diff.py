@@ -26,6 +26,7 @@ from nixbridge.report.contents import (
 )
 from nixbridge.report.diff import PackageChangeKind, compare, compare_configs
 from nixbridge.report.diff_table import diff_document, diff_text
+from registry_server import RegistryServer
 from report.sample_closure import SHOP, SampleClosure
 
 NEW_SHOP = {
@@ -192,7 +193,8 @@ def deliver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
         plan = LayerPlan(layers=tuple(planned(info, reason=info.path.name) for info in infos))
         pack_options = PackOptions(compression=Compression.parse(compression))
         destinations = [parse_destination(place)]
-        deliver_image(described, plan, destinations, pack_options, Listener(), Access())
+        access = Access(verifies_tls=False)
+        deliver_image(described, plan, destinations, pack_options, Listener(), access)
         return place
 
     return deliver
@@ -285,3 +287,32 @@ def test_what_cannot_be_compared_is_refused(
     assert cli.main(["diff", "oci:a", "oci:b"]) == 7
     assert capsys.readouterr().err == "error: `a` holds no `index.json`\n"
     assert cli.main(["diff", "oci:a"]) == 2
+
+
+@pytest.mark.tools
+def test_two_published_images_are_compared_by_their_manifests_alone(
+    capsys: pytest.CaptureFixture[str],
+    deliver: Callable[..., str],
+    docker_registry: RegistryServer,
+) -> None:
+    old, new = docker_registry.reference("team/shop:1"), docker_registry.reference("team/shop:2")
+    deliver(old, "shop-1.4", compression="gzip")
+    deliver(new, "shop-1.5", compression="gzip")
+    before = len(docker_registry.requests())
+    document = json.loads(run(capsys, "diff", old, new, "--tls-verify=false", "--json"))
+    (package,) = document["packages"]
+    assert (package["oldVersions"], package["newVersions"]) == (["1.4"], ["1.5"])
+    assert {state: len(layers) for state, layers in document["layers"].items()} == {
+        "kept": 1,
+        "sent": 1,
+        "dropped": 1,
+    }
+    layers = {
+        name
+        for layers in document["layers"].values()
+        for layer in layers
+        for name in layer["names"]
+    }
+    asked = docker_registry.requests()[before:]
+    assert asked
+    assert not [each for each in asked if each.path.rpartition("/")[2] in layers]

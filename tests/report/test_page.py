@@ -124,7 +124,7 @@ def test_tables_and_totals_are_there_without_a_script() -> None:
     assert Reader(page).text_of("p")[1] == (
         "130 MB in 5 layers; an update sends 97 MB on average, at best 56 MB."
     )
-    assert re.findall(r"<caption>(.*?)</caption>", page) == [
+    assert re.findall(r"<caption><span>(.*?)</span></caption>", page) == [
         "From bottom to top. Changes: with which part of the updates.",
         "The largest first. Drags in: the size of all that would leave the image with it.",
         "Bytes sent on average, by how many layers the image has and by strategy.",
@@ -229,3 +229,25 @@ def test_a_page_that_cannot_be_written_is_an_error(
     assert cli.main(["diff", "oci:a", "oci:a", "--html", "page.html"]) == 0
     assert capsys.readouterr().err == "wrote page.html\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "page.html"]
+
+
+def test_a_page_is_of_one_image(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "a", "b", "--shared", "--html", "page.html"]) == 2
+    assert capsys.readouterr().err == (
+        "error: `--html` shows the plan of one image\n  hint: leave out `--shared`\n"
+    )
+
+
+@pytest.mark.nix
+def test_the_command_writes_the_page_of_a_plan(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, app_and_lib: str
+) -> None:
+    page = tmp_path / "page.html"
+    assert cli.main(["plan", app_and_lib, "--html", str(page)]) == 0
+    captured = capsys.readouterr()
+    assert "app-2.0" in captured.out
+    assert f"wrote {page}\n" in captured.err
+    data = Reader(page.read_text()).data
+    assert [path["name"] for path in data["paths"]] == ["app-2.0", "lib-1.0"]
+    names = [curve["name"] for curve in data["costs"]["curves"]]
+    assert {"popularity", "update-cost"} <= set(names)

@@ -409,3 +409,20 @@ def test_the_map_is_drawn_anew_where_the_window_changes(
         "...[...document.querySelectorAll('.tile')].map((t) => t.getBoundingClientRect().right)) "
         "<= map.right + 1"
     )
+
+
+@pytest.mark.parametrize("name", ["plan", "diff"])
+def test_whatever_can_be_operated_has_a_name(
+    browser: Browser, pages: dict[str, Path], name: str
+) -> None:
+    browser.open(pages[name])
+    nodes = browser.devtools("Accessibility.getFullAXTree")["nodes"]
+    operated = ("button", "combobox", "link", "searchbox", "slider", "textbox", "treeitem")
+    named = {"region", "table", "tree", *operated}
+    found = [
+        (node["role"]["value"], node.get("name", {}).get("value", ""))
+        for node in nodes
+        if not node["ignored"] and node["role"]["value"] in named
+    ]
+    assert {"button", "searchbox", "table", "tree", "treeitem"} <= {role for role, _ in found}
+    assert [role for role, words in found if not words.strip()] == []

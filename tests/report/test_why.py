@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -147,12 +145,9 @@ def test_no_chain_leads_to_what_nobody_asked_for() -> None:
 
 @pytest.mark.nix
 def test_the_command_answers_for_a_store_path(
-    capsys: pytest.CaptureFixture[str], require_tool: Callable[[str], str]
+    capsys: pytest.CaptureFixture[str], app_and_lib: str
 ) -> None:
-    expression = 'builtins.toFile "app-2.0" "needs ${builtins.toFile "lib-1.0" "lib"}"'
-    nix = require_tool("nix-instantiate")
-    words = [nix, "--eval", "--read-write-mode", "--json", "--expr", expression]
-    app = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    app = app_and_lib
     assert cli.main(["why", app, "lib"]) == 0
     assert '  app-2.0 → lib-1.0   (layer 1: "' in capsys.readouterr().out
     assert cli.main(["why", app, "lib", "--json"]) == 0
