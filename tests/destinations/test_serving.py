@@ -397,6 +397,8 @@ def test_closing_ends_connections_that_are_open() -> None:
     with serving_endlessly() as (running, layers):
         client = socket.create_connection(("127.0.0.1", running.port), timeout=20)
         idle = socket.create_connection(("127.0.0.1", running.port), timeout=20)
+        idle.sendall(b"HEAD /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(1000).startswith(b"HTTP/1.1 200")
         client.sendall(f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert client.recv(100)
     assert layers.ended.is_set()
