@@ -77,6 +77,10 @@ def nar(place: Path) -> bytes:
     return word(b"nix-archive-1") + node(os.fsencode(place))
 
 
+def _store_path(name: str) -> StorePath:
+    return StorePath.parse(f"/nix/store/{'0' * 32}-{name}")
+
+
 @dataclass(frozen=True)
 class FakeStore:
     directory: Path
@@ -90,11 +94,19 @@ class FakeStore:
 
     def add(self, name: str, node: Node) -> PathInfo:
         """Make a store path; one of the same name must not be there."""
-        path = StorePath.parse(f"/nix/store/{'0' * 32}-{name}")
-        place = self.root.locate(path)
+        place = self.root.locate(_store_path(name))
         place.parent.mkdir(parents=True, exist_ok=True)
         make(place, node)
-        data = nar(place)
+        return self.info(name)
+
+    def has(self, name: str) -> bool:
+        """Return whether a store path was made."""
+        return os.path.lexists(self.root.locate(_store_path(name)))
+
+    def info(self, name: str) -> PathInfo:
+        """Return what Nix would know of a store path that was made."""
+        path = _store_path(name)
+        data = nar(self.root.locate(path))
         return PathInfo(
             path=path,
             nar_hash=NarHash(hashlib.sha256(data).hexdigest()),

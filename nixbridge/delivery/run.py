@@ -45,7 +45,7 @@ from nixbridge.packing import (
 
 # How often a layer is packed once more for a destination that lost it.
 _MOST_REWRITES: Final = 3
-# A blob that is remembered at once, for the case that we are killed before the image is whole.
+# A blob that is remembered before it is whole anywhere, in case that we are killed after that.
 _LARGE_BYTES: Final = 1 << 20
 # A destination that is far away answers slowly, and several questions as fast as one.
 _QUESTIONS_AT_ONCE: Final = 8
@@ -252,6 +252,8 @@ class Run:
             refuse_difference(layer, found, known, self._listener.warn, is_reused=not all(missing))
         if follows_recipe and layer.recipe is not None:
             self._learn(layer.recipe, found)
+            if found.blob_size_bytes >= _LARGE_BYTES:
+                self.remember()
         errand.packed = layer.packed(found, follows_recipe=follows_recipe)
         self._made.add(errand.packed, partial(self._make_again, errand))
         tee.finish(errand.packed)
@@ -262,8 +264,6 @@ class Run:
         for at, writer in enumerate(self._writers):
             if not missing[at]:
                 writer.reuse_layer(errand.packed)
-        if found.blob_size_bytes >= _LARGE_BYTES:
-            self.remember()
         errand.seconds += time.monotonic() - started
         self._finished(errand)
 

@@ -187,8 +187,7 @@ class RegistryWriter(Delivery):
                 )
         try:
             self._check_reused()
-            if not self._blobs.has(image.config):
-                self._blobs.send(image.config, image.config_bytes)
+            self._blobs.send(image.config, image.config_bytes)
             self._put_manifest(image)
         except RequestFailedError as failure:
             raise failure.error from failure

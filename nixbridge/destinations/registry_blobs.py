@@ -113,11 +113,12 @@ class RegistryBlobs:
         return self._client.located(answer, doing=self._doing)
 
     def send(self, blob: Descriptor, data: bytes) -> None:
-        """Upload a blob that is kept, anew if need be.
+        """Upload a blob that is kept, if it is not there; anew if need be.
 
         Raises `RequestFailedError`, `DestinationError`, `IntegrityError`.
         """
-        self._finish(blob, self.begin, data=data, lost=_LOST)
+        if not self.has(blob):
+            self._finish(blob, self.begin, data=data, lost=_LOST)
 
     def finish_stream(self, blob: Descriptor, location: str) -> None:
         """End an upload whose bytes are all there.

@@ -49,6 +49,9 @@ class Shop:
         self.infos = [self.add(f"path-{number}", size) for number, size in enumerate(sizes)]
 
     def add(self, name: str, size_bytes: int) -> PathInfo:
+        """Make a store path, unless an earlier run made it."""
+        if self.store.has(name):
+            return self.store.info(name)
         return self.store.add(name, (random.Random(name).randbytes(size_bytes), False))
 
     @property
@@ -67,13 +70,14 @@ class Shop:
         access: Access = PLAIN,
         infos: list[PathInfo] | None = None,
         with_cache: bool = False,
+        workers: int = 1,
     ) -> Delivery:
         infos = self.infos if infos is None else infos
         return deliver_image(
             self.store.describe(infos),
             one_layer_each(*infos),
             [self.registry(reference)],
-            PackOptions(cache=self.cache if with_cache else None),
+            PackOptions(cache=self.cache if with_cache else None, workers=workers),
             self.listener,
             access,
         )

@@ -85,7 +85,7 @@ def test_an_identity_token_is_exchanged(fake: FakeRegistry, shop: Shop) -> None:
 
 REFUSALS: dict[str, tuple[str, Access, str, str]] = {
     "basic, none": (
-        *("basic", PLAIN, "{host} refused to write `shop`: 401 unauthorized"),
+        *("basic", PLAIN, "{host} refused to look for a layer in `shop`: 401 unauthorized"),
         "log in with `docker login {host}`, or give `--dest-creds USER:PASSWORD`",
     ),
     "bearer, none": (
@@ -97,7 +97,7 @@ REFUSALS: dict[str, tuple[str, Access, str, str]] = {
     "basic, wrong": (
         "basic",
         dataclasses.replace(PLAIN, credentials=f"{USER}:wrong"),
-        "{host} refused to write `shop`: 401 unauthorized",
+        "{host} refused to look for a layer in `shop`: 401 unauthorized",
         "log in anew, with `docker login {host}`",
     ),
     "bearer, wrong": (
