@@ -88,6 +88,29 @@ def test_the_readme_has_every_exit_code(repository: Path) -> None:
                 "  hint: did you mean `oci-archive`?\n"
             ),
         ),
+        (
+            ["copy", ".", "docker:ghcr.io/me/app"],
+            (
+                "error: `docker:ghcr.io/me/app` names no image in a registry\n"
+                "  hint: write `docker://ghcr.io/me/app`\n"
+            ),
+        ),
+        (
+            ["copy", ".", "docker://ghcr.io/me/app", "--dest-tls-verify=no"],
+            "error: `no` is not `true` or `false`\n  hint: say whether to verify TLS\n",
+        ),
+        (
+            ["copy", ".", "docker://ghcr.io/me/app", "--dest-cert-dir", "nowhere"],
+            "error: `nowhere` is no directory of certificates\n",
+        ),
+        (
+            ["copy", ".", "docker://ghcr.io/a", "docker://quay.io/a", "--dest-creds", "me:hush"],
+            (
+                "error: `--dest-creds` would be shown to ghcr.io and quay.io\n"
+                "  hint: log in with `docker login` or `podman login`, or copy to one after the "
+                "other\n"
+            ),
+        ),
         (["plan", "--arg", "x"], "error: `--arg` takes two words: a name and a value\n"),
         (
             ["render", "--check", "x.toml"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -216,12 +217,13 @@ def test_a_helper_that_is_not_there_is_named(home: Home) -> None:
 def test_a_real_helper_reads_the_server_and_is_told_no_secret(home: Home) -> None:
     program = home.directory / "docker-credential-mine"
     program.write_text(
-        "#!/bin/sh\n"
-        'read -r server || test -n "$server" || exit 1\n'
-        'printf \'{"Username": "%s %s", "Secret": "s"}\' "$1" "$server"\n'
+        f"#!{sys.executable}\n"
+        "import json, sys\n"
+        "told = ' '.join([*sys.argv[1:], sys.stdin.read()])\n"
+        "print(json.dumps({'Username': told, 'Secret': 's'}))\n"
     )
     program.chmod(0o755)
-    home.environment["PATH"] = f"{home.directory}:/usr/bin:/bin"
+    home.environment["PATH"] = str(home.directory)
     write(home.directory / ".docker/config.json", {"credsStore": "mine"})
     found = home.find("r.io:5000/shop")
     assert found is not None
