@@ -104,7 +104,7 @@ def test_what_is_served_is_pulled_and_runs(
 
 
 def test_it_ends_when_it_is_terminated_while_somebody_listens(folder: Path, tmp_path: Path) -> None:
-    with serving(folder, "one.nix", temporary=tmp_path) as process:
+    with serving(folder, "one.nix", "--no-cache", temporary=tmp_path) as process:
         (line,) = lines_of(process, 1)
         host, _, _ = line.partition("/")
         connection = http.client.HTTPConnection(host, timeout=30)
@@ -113,6 +113,7 @@ def test_it_ends_when_it_is_terminated_while_somebody_listens(folder: Path, tmp_
         status, stderr = ended(process, signal.SIGTERM)
         connection.close()
     assert status == 143
+    assert re.search(r"  pack +(\d+) layers: \1 packed for their digests \(not sent\) ", stderr)
     assert "Traceback" not in stderr
     assert list(tmp_path.iterdir()) == []
 

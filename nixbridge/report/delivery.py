@@ -29,6 +29,13 @@ def delivery_summary(delivery: Delivery) -> str:
     parts = [
         f"{number} known from {_known_from(source)} (not read)" for source, number in known.items()
     ]
+    # For a destination that pulls: it may have them all.
+    unsent = sum(
+        layer.is_packed and not layer.has(Outcome.SENT) and not layer.has(Outcome.MOUNTED)
+        for layer in layers
+    )
+    if unsent:
+        parts.append(f"{unsent} packed for their digests (not sent)")
     mounted = sum(layer.has(Outcome.MOUNTED) for layer in layers)
     if mounted:
         parts.append(f"{mounted} mounted")

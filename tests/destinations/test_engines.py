@@ -40,7 +40,7 @@ STREAMED = (
 
 # Pulls as MODE says, and takes an archive; writes down what it is called with.
 PODMAN = """#!{python}
-import json, os, sys, urllib.request
+import json, os, signal, sys, time, urllib.request
 arguments = [word for word in sys.argv[1:] if not word.startswith("--")]
 with open(os.environ["RECORD"], "a") as record:
     print(*sys.argv[1:], file=record)
@@ -48,6 +48,9 @@ if arguments[0] == "load":
     with open(os.environ["RECORD"] + ".tar", "wb") as archive:
         archive.write(sys.stdin.buffer.read())
 if arguments[0] == "pull":
+    if os.environ["MODE"] == "interrupts":
+        os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(60)
     if os.environ["MODE"] == "unreachable":
         sys.exit("Error: connection refused")
     name, _, tag = arguments[1].rpartition(":")
@@ -265,6 +268,14 @@ def test_what_podman_says_when_it_fails(podman: FakePodman) -> None:
     assert caught.value.message == "`podman pull` failed: no space left on device"
     assert [call.split()[0] for call in podman.calls] == ["pull", "untag"]
     assert delivered.warnings == []
+
+
+def test_an_interrupt_leaves_no_name(podman: FakePodman) -> None:
+    """Podman may have named the image when we are told to end."""
+    with pytest.raises(KeyboardInterrupt):
+        podman.delivered("interrupts").deliver("containers-storage:shop:1")
+    pull, untag = podman.calls
+    assert untag == f"untag {CONFIG} {served_name(pull)}"
 
 
 def test_a_podman_that_has_something_else(podman: FakePodman) -> None:
