@@ -6,7 +6,7 @@ the closure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -80,12 +80,10 @@ def cost_curves(
         own_strategy = description.layers[-1].strategy if description.layers else ""
     found = []
     for name in strategies:
-        points = _points(description, replace(options, strategy=name), sorted(counts), strategy_of)
-        # Fewer layers than were allowed may be all that there are.
-        by_count = {point.layer_count: point for point in reversed(points)}
-        if by_count:
-            ordered = tuple(by_count[count] for count in sorted(by_count))
-            found.append(CostCurve(strategy=name, points=ordered))
+        points = _points(description, replace(options, strategy=name), counts, strategy_of)
+        if points:
+            ordered = sorted(points, key=lambda point: point.layer_count)
+            found.append(CostCurve(strategy=name, points=tuple(ordered)))
     model = cost_model_of(description, options)
     return CostCurves(
         curves=tuple(found),
@@ -117,16 +115,21 @@ def _own_count(description: ImageDescription, options: PlanOptions) -> Iterator[
 def _points(
     description: ImageDescription,
     options: PlanOptions,
-    counts: Sequence[int],
+    counts: Iterable[int],
     strategy_of: Callable[[str], Strategy],
 ) -> list[CostPoint]:
-    points = []
-    for count in counts:
+    points: list[CostPoint] = []
+    for count in sorted(counts, reverse=True):
+        if points and points[-1].layer_count <= count:
+            continue  # the last plan needed no more layers, so it is this one, too
         fresh = replace(options, max_layers=count, previous=None)
         try:
-            points.append(_point(plan_layers(description, fresh, strategy_of=strategy_of)))
+            point = _point(plan_layers(description, fresh, strategy_of=strategy_of))
         except PlanError:
-            continue  # a layer for each path, in fewer layers than there are paths
+            break  # a layer for each path cannot be made of fewer
+        # Explicit layers are there whatever the count.
+        if not points or point.layer_count < points[-1].layer_count:
+            points.append(point)
     return points
 
 
