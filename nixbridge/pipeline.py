@@ -53,10 +53,7 @@ from nixbridge.layering import LayerPlan, PlanOptions, plan_layers
 from nixbridge.oci import Platform
 from nixbridge.packing import LayerCache, LayerRecipe, layer_cache_path
 from nixbridge.plugins import PluginGroup, plugins
-from nixbridge.render import first_spec, render
-from nixbridge.report.cost_curves import cost_curves
 from nixbridge.report.delivery import delivery_summary
-from nixbridge.report.plan_page import plan_page_html
 from nixbridge.report.table import format_count
 from nixbridge.share import nix_directory
 from nixbridge.source import (
@@ -69,7 +66,6 @@ from nixbridge.source import (
     SpecSource,
     StorePathSource,
 )
-from nixbridge.spec import read_spec
 
 # What `uname -m` says, in Go's words.
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
@@ -103,6 +99,10 @@ def render_spec(path: Path) -> str:
 
     Raises `InputError`.
     """
+    # Jinja2 takes longer to import than a push of what is there already.
+    from nixbridge.render import render  # noqa: PLC0415
+    from nixbridge.spec import read_spec  # noqa: PLC0415
+
     return render(read_spec(path))
 
 
@@ -111,6 +111,8 @@ def write_first_spec(directory: Path, template: str) -> Path:
 
     Raises `InputError`: there is one already, no such template, or it cannot be written.
     """
+    from nixbridge.render import first_spec  # noqa: PLC0415 - as above
+
     path = directory / SPEC_FILE_NAME
     if os.path.lexists(path):
         raise InputError(
@@ -288,6 +290,9 @@ def plan_page(
 
     Raises `PlanError`, `InputError`.
     """
+    from nixbridge.report.cost_curves import cost_curves  # noqa: PLC0415 - as above
+    from nixbridge.report.plan_page import plan_page_html  # noqa: PLC0415
+
     strategies = plugins(PluginGroup.STRATEGIES)
     description = described.description
     curves = cost_curves(description, layer_plan, options or PlanOptions(), strategies)

@@ -8,6 +8,7 @@ behind when it ends early are blobs that nobody names, and the next one finds th
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ from nixbridge.packing import PackedLayer
 
 # From so many other repositories a blob is asked for.
 _MOST_SOURCES: Final = 3
+# So long a blob that was there is believed to be there still; a registry looks as well, when it is
+# given the manifest.
+_BELIEVED_SECONDS: Final = 60.0
 # So many blobs are looked for at the same time.
 _LOOKS_AT_ONCE: Final = 8
 
@@ -113,6 +117,7 @@ class RegistryWriter(Delivery):
         # What was sent, and what was there, by the registry's own word.
         self._sent: set[BlobDigest] = set()
         self._reused: dict[BlobDigest, Descriptor] = {}
+        self._seen_at: dict[BlobDigest, float] = {}
         self._closed_sources: set[str] = set()
 
     @property
@@ -134,6 +139,7 @@ class RegistryWriter(Delivery):
             return BlobState.THERE
         try:
             if self._blobs.has(blob):
+                self._seen_at[blob.digest] = time.monotonic()
                 return BlobState.THERE
         except RequestFailedError as failure:
             raise failure.error from failure
@@ -198,12 +204,15 @@ class RegistryWriter(Delivery):
         return f"{self._name}@{image.digest}"
 
     def _check_reused(self) -> None:
-        """See that what was there is there still.
+        """See that what was there is there still, unless it was there a moment ago.
 
         Raises `DestinationError`.
         """
+        recently = time.monotonic() - _BELIEVED_SECONDS
         blobs: Iterable[Descriptor] = [
-            blob for digest, blob in self._reused.items() if digest not in self._sent
+            blob
+            for digest, blob in self._reused.items()
+            if digest not in self._sent and self._seen_at.get(digest, recently) <= recently
         ]
         with ThreadPoolExecutor(_LOOKS_AT_ONCE, thread_name_prefix="look") as threads:
             for blob, is_there in zip(blobs, threads.map(self._blobs.has, blobs), strict=True):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nixbridge.destinations import BlobState
+from nixbridge.destinations import BlobState, registry
 from nixbridge.destinations.stored_image import AbsentImageError
 from nixbridge.errors import DestinationError, InputError, IntegrityError
 from nixbridge.oci import BlobDigest, Platform
@@ -243,7 +243,11 @@ def test_a_blob_of_another_size_is_not_there(fake: FakeRegistry, shop: Shop) -> 
         assert writer.find_blob(blob) is BlobState.ABSENT
 
 
-def test_a_blob_that_vanished_before_the_end_is_told(fake: FakeRegistry, shop: Shop) -> None:
+def test_a_blob_that_vanished_before_the_end_is_told(
+    fake: FakeRegistry, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the delivery took long.
+    monkeypatch.setattr(registry, "_BELIEVED_SECONDS", 0.0)
     image = shop.deliver(f"docker://{fake.host}/shop:1").image
     destination = shop.registry(f"docker://{fake.host}/shop:2")
     blob = image.layers[1].descriptor
