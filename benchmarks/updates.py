@@ -177,7 +177,9 @@ def live_through(
             updates.append(
                 Update(
                     pushed_bytes=stored_bytes(registry) - had_bytes,
-                    pulled_bytes=sum(size for digest, size in layers if (digest, size) not in before),
+                    pulled_bytes=sum(
+                        size for digest, size in layers if (digest, size) not in before
+                    ),
                     pulled_from_bottom_bytes=sum(size for _, size in layers[shared:]),
                 )
             )
@@ -187,7 +189,9 @@ def live_through(
 
 def main() -> None:
     """Measure, print the table, write the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--layers", type=int, nargs="+", default=[20], help="budgets to try")
     options = parser.parse_args()
     program = shutil.which("docker-registry")

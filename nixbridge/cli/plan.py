@@ -15,11 +15,14 @@ from nixbridge.cli.options import (
     ARG,
     ARGSTR,
     ATTRIBUTE,
+    CERTIFICATES,
+    CREDENTIALS,
     HTML,
     JSON,
     N2C_EXACT,
     QUIET,
     SOURCE,
+    TLS_VERIFY,
     VERBOSE,
     nix_arguments_of,
 )
@@ -65,6 +68,9 @@ def plan(
     save: Optional[Path] = typer.Option(
         None, "--save", metavar="FILE", help="Write the plan to FILE, to be followed by --plan."
     ),
+    credentials: Optional[str] = CREDENTIALS,
+    tls_verify: str = TLS_VERIFY,
+    certificates: Optional[Path] = CERTIFICATES,
     n2c_exact: bool = N2C_EXACT,
     html: Optional[Path] = HTML,
     is_json: bool = JSON,
@@ -88,8 +94,11 @@ def plan(
             f"{len(named)} images are to be planned",
             hint="add `--shared` to plan them together, or name one",
         )
+    access = context.obj.access(
+        credentials=credentials, tls_verify=tls_verify, certificates=certificates
+    )
     keeping = Keeping(
-        previous=[] if against is None else [read_previous(against, context.obj.access())],
+        previous=[] if against is None else [read_previous(against, access)],
         followed=None if plan_file is None else read_plan_file(plan_file),
         repack_within_updates=repack_within,
     )
