@@ -26,6 +26,5 @@ builtins.listToAttrs (
   }) (typed "volatile" [ "list" ] volatile)
 )
 // builtins.mapAttrs (
-  pattern: weight:
-  inBounds "weights.${pattern}" (typed "weights.${pattern}" [ "int" "float" ] weight)
+  pattern: weight: inBounds "weights.${pattern}" (typed "weights.${pattern}" [ "int" "float" ] weight)
 ) (typed "weights" [ "set" ] weights)
