@@ -122,6 +122,26 @@ def test_the_readme_has_every_exit_code(repository: Path) -> None:
             ),
         ),
         (
+            [
+                *("copy", ".", "docker://ghcr.io/a:2", "--dest-creds", "me:hush"),
+                *("--against", "docker://quay.io/a:1"),
+            ],
+            (
+                "error: `--dest-creds` would be shown to ghcr.io and quay.io\n"
+                "  hint: log in with `docker login` or `podman login`, or copy to one after the "
+                "other\n"
+            ),
+        ),
+        (
+            ["copy", ".", "docker://ghcr.io/a", "docker-archive:a.tar"],
+            (
+                "error: layers go to `docker://ghcr.io/a` with compression `gzip`, and to "
+                "`docker-archive:a.tar` with `none`, if nothing else is said\n"
+                "  hint: say what all shall have, `--compression none`; or deliver with two "
+                "commands\n"
+            ),
+        ),
+        (
             ["inspect", "oci:nowhere"],
             "error: `nowhere` holds no `index.json`\n",
         ),
