@@ -23,7 +23,7 @@ def description_document(description: ImageDescription) -> dict[str, Any]:
         "architecture": description.platform.architecture,
         "os": description.platform.os,
         "created": description.created,
-        "config": _plain(description.config),
+        "config": plain_value(description.config),
         "annotations": dict(description.annotations),
         "layers": [_layer(layer) for layer in description.layers],
         "fromImage": None if description.from_image is None else str(description.from_image),
@@ -41,12 +41,12 @@ def description_document(description: ImageDescription) -> dict[str, Any]:
     }
 
 
-def _plain(value: object) -> object:
+def plain_value(value: object) -> object:
     """Return a value of the config as what `json` writes: no views of mappings."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_value(item) for item in value]
     return value
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from nixbridge.closure import PackageName, StorePath
+from nixbridge.description.document import plain_value
 from nixbridge.report.contents import Contents, LayerContents
 
 # Objects of the config whose entries are compared one by one, and texts `NAME=VALUE`.
@@ -186,15 +187,7 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
                 name, _, text = str(variable).partition("=")
                 flat[f"{key}.{name}"] = text
         elif key in _BY_ENTRY and isinstance(value, Mapping):
-            flat.update({f"{key}.{name}": _plain(each) for name, each in value.items()})
+            flat.update({f"{key}.{name}": plain_value(each) for name, each in value.items()})
         elif value is not None:
-            flat[key] = _plain(value)
+            flat[key] = plain_value(value)
     return flat
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return value

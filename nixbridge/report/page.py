@@ -1,6 +1,6 @@
 """A page for a browser, in one file that fetches nothing: `plan --html`, `diff --html`.
 
-Pure, but for reading `page.html`, `page.css` and `page.js`, which lie beside this module. Tables
+Pure, but for reading `page.html`, `page.css` and `page*.js`, which lie beside this module. Tables
 and totals are in the page as they are; pictures are drawn by the script from the data in it. Names
 of images and paths, and reasons, may come from anybody: here alone they are put into a page, and
 the page's own policy allows no script, style or connection besides.
@@ -22,6 +22,16 @@ from typing import Any, Final
 
 from nixbridge.closure import DEFAULT_STORE_DIR, ClosureGraph, StorePath
 from nixbridge.report.table import format_count, format_difference, format_percent, format_size
+
+# In this order: they are one script, and each relies on those before it.
+_SCRIPTS: Final = (
+    "page.js",
+    "page_map.js",
+    "page_costs.js",
+    "page_path.js",
+    "page_tables.js",
+    "page_start.js",
+)
 
 # A page without JavaScript has so many rows of each table, and tells how many there are besides.
 _ROWS_WITHOUT_SCRIPT: Final = 200
@@ -161,7 +171,7 @@ def page_paths(
 
 def page_html(page: Page) -> str:
     """Return the file."""
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = _asset("page.css"), "\n".join(map(_asset, _SCRIPTS))
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"

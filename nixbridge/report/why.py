@@ -21,6 +21,7 @@ from nixbridge.closure import (
     reference_chains,
 )
 from nixbridge.description import ImageDescription
+from nixbridge.description.document import plain_value
 from nixbridge.errors import InputError
 from nixbridge.layering import LayerPlan
 from nixbridge.report.table import format_count, format_size
@@ -153,16 +154,9 @@ def _named_by(description: ImageDescription, path: StorePath) -> str:
     keys = [
         key
         for key, value in description.config.items()
-        if path.base_name in json.dumps(value, default=_as_plain)
+        if path.base_name in json.dumps(plain_value(value))
     ]
     return f"the config names it ({', '.join(keys)})" if keys else "it was asked for"
-
-
-def _as_plain(value: object) -> object:
-    # The config's objects are views of mappings, which `json` does not write.
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(value)
 
 
 def _layers_by_path(plan: LayerPlan) -> dict[StorePath, tuple[PathLayer, ...]]:
