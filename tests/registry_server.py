@@ -127,15 +127,15 @@ def _wait_for_address(process: subprocess.Popen[bytes], log: Path) -> str:
     raise AssertionError(f"docker-registry did not start:\n{log.read_text()}")
 
 
-def make_tls_files(directory: Path) -> TlsFiles:
-    """Make a certificate for 127.0.0.1 and localhost that is its own authority."""
+def make_tls_files(directory: Path, names: str = "DNS:localhost,IP:127.0.0.1") -> TlsFiles:
+    """Make a certificate for loopback, or other names, that is its own authority."""
     directory.mkdir(parents=True, exist_ok=True)
     files = TlsFiles(certificate=directory / "server.crt", key=directory / "server.key")
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
             *("-nodes", "-days", "2", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+            *("-addext", f"subjectAltName={names}"),
             *("-keyout", str(files.key), "-out", str(files.certificate)),
         ],
         check=True,

@@ -7,9 +7,7 @@ Addresses are never logged with their query, and urllib3 is kept from it: a quer
 
 from __future__ import annotations
 
-import errno
 import logging
-import socket
 import ssl
 import urllib.parse
 from collections.abc import Iterator, Mapping
@@ -20,25 +18,13 @@ import urllib3
 
 from nixbridge import __version__
 from nixbridge.destinations.addresses import without_query
+from nixbridge.destinations.broken_connection import broken_by
 from nixbridge.destinations.patience import Patience
 
 _LOG: Final = logging.getLogger(__name__)
 # As many as may be under way at the same time to one host, without being opened anew.
 _KEPT_CONNECTIONS: Final = 32
 _CHUNK_BYTES: Final = 1 << 16
-
-
-class BrokenConnectionError(Exception):
-    """No whole answer came; `reason` says why.
-
-    With `is_lasting` it would be the same again: a certificate that is not trusted, no such host.
-    """
-
-    def __init__(self, reason: str, *, is_lasting: bool = False, is_tls: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.is_lasting = is_lasting
-        self.is_tls = is_tls
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +48,9 @@ class HttpSession:
         if context.verify_mode == ssl.CERT_NONE:
             # The user said so; urllib3 would complain at each connection.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        if not hasattr(urllib3, "BaseHTTPResponse"):
+            # Version 1 compares names itself, and tells OpenSSL none that is an IP address.
+            context.check_hostname = False
         logging.getLogger("urllib3").setLevel(logging.INFO)
         self._context = context
         self._proxies = _proxies(environment)
@@ -103,7 +92,7 @@ class HttpSession:
             )
             data, is_cut = _read(response, limit_bytes)
         except (urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
-            broken = _broken(error)
+            broken = broken_by(error)
             _LOG.debug("%s %s: %s", method, without_query(url), broken.reason)
             raise broken from error
         _LOG.debug("%s %s: %d", method, without_query(url), response.status)
@@ -171,50 +160,3 @@ def _read(response: Any, limit_bytes: int) -> tuple[bytes, bool]:
             break
     response.release_conn()
     return bytes(data[:limit_bytes]), len(data) > limit_bytes
-
-
-def _broken(error: Exception) -> BrokenConnectionError:
-    """Say in a few words why no answer came; urllib3's own may hold an address with its query."""
-    causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            reason = f"its certificate is not trusted ({cause.verify_message})"
-            return BrokenConnectionError(reason, is_lasting=True, is_tls=True)
-    for cause in causes:
-        if isinstance(cause, ssl.SSLError):
-            is_plain = cause.reason in {
-                "WRONG_VERSION_NUMBER",
-                "HTTP_REQUEST",
-                "RECORD_LAYER_FAILURE",
-            }
-            reason = (
-                "it does not speak TLS there"
-                if is_plain
-                else f"TLS failed ({(cause.reason or 'no reason given').lower().replace('_', ' ')})"
-            )
-            return BrokenConnectionError(reason, is_lasting=is_plain, is_tls=True)
-        if isinstance(cause, socket.gaierror):
-            is_lasting = cause.errno == socket.EAI_NONAME
-            return BrokenConnectionError("there is no host of that name", is_lasting=is_lasting)
-    for cause in causes:
-        if isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError):
-            return BrokenConnectionError("it did not answer in time")
-        if isinstance(cause, OSError) and cause.errno is not None:
-            reason = errno.errorcode.get(cause.errno, "") and (cause.strerror or "")
-            return BrokenConnectionError((reason or "the connection broke").lower())
-    return BrokenConnectionError("the connection was closed before the answer was whole")
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Go through an error, what is wrapped in it, and what caused it."""
-    seen: set[int] = set()
-    waiting: list[BaseException] = [] if error is None else [error]
-    while waiting:
-        current = waiting.pop(0)
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        inner = [*current.args, getattr(current, "reason", None)]
-        inner += [current.__cause__, current.__context__]
-        waiting += [each for each in inner if isinstance(each, BaseException)]

@@ -18,9 +18,10 @@ from types import MappingProxyType
 from typing import Final
 
 from nixbridge.destinations.addresses import joined, origin_of, place_of
+from nixbridge.destinations.broken_connection import BrokenConnectionError
 from nixbridge.destinations.credentials import find_credentials
 from nixbridge.destinations.destination import Access
-from nixbridge.destinations.http_session import Answer, BrokenConnectionError, HttpSession
+from nixbridge.destinations.http_session import Answer, HttpSession
 from nixbridge.destinations.patience import Patience
 from nixbridge.destinations.registry_auth import Authorizer
 from nixbridge.destinations.registry_errors import (

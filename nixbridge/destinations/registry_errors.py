@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from nixbridge.destinations.http_session import Answer, BrokenConnectionError
+from nixbridge.destinations.broken_connection import BrokenConnectionError
+from nixbridge.destinations.http_session import Answer
 from nixbridge.destinations.repository import DOCKER_HUB
 from nixbridge.errors import DestinationError
 

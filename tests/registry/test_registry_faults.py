@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,7 @@ from registry.fake_registry import (
     lose_answer,
     never_answer,
 )
-from registry.shop import Shop
+from registry.shop import PLAIN, Shop
 
 pytestmark = pytest.mark.usefixtures("small_pieces")
 
@@ -199,3 +200,17 @@ def test_nonsense_is_refused(fake: FakeRegistry, shop: Shop, nonsense: str) -> N
         message.format(host=fake.host, digest=digest) for digest in digests
     }
     assert is_image or ("shop", "1") not in fake.manifests
+
+
+def test_a_proxy_is_asked_where_the_environment_names_one(fake: FakeRegistry, shop: Shop) -> None:
+    reference = "docker://registry.example.org/shop:1"
+    environment = {"http_proxy": f"http://me:hush@{fake.host}", "HTTPS_PROXY": fake.host}
+    shop.deliver(reference, access=replace(PLAIN, environment=environment))
+    assert fake.image("shop", "1") is not None
+    # Port 1 of loopback: nobody is there.
+    nobody = {"http_proxy": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1"}
+    with pytest.raises(DestinationError) as caught:
+        shop.deliver(f"docker://{fake.host}/x:1", access=replace(PLAIN, environment=nobody))
+    assert caught.value.message == f"{fake.host} cannot be reached: connection refused"
+    exempt = nobody | {"NO_PROXY": "example.org, 127.0.0.1"}
+    shop.deliver(f"docker://{fake.host}/x:1", access=replace(PLAIN, environment=exempt))

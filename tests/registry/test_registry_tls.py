@@ -105,6 +105,19 @@ def test_an_unknown_certificate_is_not_trusted(server: RegistryServer) -> None:
     )
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_certificate_of_somebody_else_is_not_trusted(
+    require_tool: Callable[[str], str], tmp_path: Path, host: str
+) -> None:
+    tls = make_tls_files(tmp_path / "certs", names="DNS:example.org,IP:127.0.0.2")
+    program = require_tool("docker-registry")
+    with running_registry(program, tmp_path / "registry", tls=tls) as server:
+        place = server.host.replace("127.0.0.1", host)
+        with pytest.raises(DestinationError) as caught:
+            hasty(f"docker://{place}/shop:1").inspect(Access(certificates=tmp_path / "certs"))
+    assert caught.value.message == f"{place} cannot be reached: its certificate is another's"
+
+
 def test_without_verifying_anybody_is_trusted(server: RegistryServer) -> None:
     access = Access(verifies_tls=False, credentials=f"{USER}:{PASSWORD}")
     SAMPLE.deliver(hasty(server.reference("shop:3")), access)
