@@ -79,15 +79,26 @@ class DockerHost:
         return False
 
     def connect(self, timeout_seconds: float | None) -> http.client.HTTPConnection:
-        """Return a connection that is opened by the first request."""
+        """Return a connection that is opened by the first request.
+
+        Raises `DestinationError`: there are no certificates.
+        """
         if self.socket_path is not None:
             return _UnixConnection(self.socket_path, timeout_seconds)
         if self.certificates is None:
             return http.client.HTTPConnection(
                 self.host, self.port, timeout=timeout_seconds, blocksize=_BLOCK_BYTES
             )
-        context = ssl.create_default_context(cafile=self.certificates / "ca.pem")
-        context.load_cert_chain(self.certificates / "cert.pem", self.certificates / "key.pem")
+        folder = self.certificates
+        try:
+            context = ssl.create_default_context(cafile=folder / "ca.pem")
+            context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+        except OSError as error:
+            raise DestinationError(
+                f"the certificates for Docker in `{folder}` cannot be used: "
+                f"{(error.strerror or str(error)).lower()}",
+                hint="`DOCKER_CERT_PATH` is the directory of `ca.pem`, `cert.pem` and `key.pem`",
+            ) from error
         return http.client.HTTPSConnection(
             self.host, self.port, timeout=timeout_seconds, blocksize=_BLOCK_BYTES, context=context
         )
@@ -122,9 +133,8 @@ class DockerApi:
             with self._answer("GET", "/_ping", timeout_seconds=_PATIENCE_SECONDS) as response:
                 response.read()
         except DestinationError as error:
-            raise DestinationError(
-                error.message, hint="start it, or say where it is: `DOCKER_HOST=unix:///PATH`"
-            ) from error
+            error.hint = error.hint or "start it, or say where it is: `DOCKER_HOST=unix:///PATH`"
+            raise
 
     def pull(self, name: str, digest: str) -> None:
         """Have the daemon pull `name@digest`.

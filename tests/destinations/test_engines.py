@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.server
 import json
 import socketserver
+import ssl
 import sys
 import tarfile
 import threading
@@ -30,6 +31,7 @@ from nixbridge.destinations.stored_image import Inspectable
 from nixbridge.errors import DestinationError, InputError, NixbridgeError, PackError
 from nixbridge.oci import ImageReference
 from nixbridge.packing import PackedLayer, Sink
+from registry_server import make_tls_files
 
 DIGEST = SAMPLE.image.digest
 CONFIG = SAMPLE.image.config.digest.hex
@@ -461,6 +463,55 @@ def test_a_docker_behind_tls() -> None:
     assert (host.port, host.certificates) == (2376, Path("/home/me/.docker"))
     host = DockerHost.of({**environment, "DOCKER_CERT_PATH": "/certs"})
     assert host.certificates == Path("/certs")
+
+
+def test_certificates_that_are_not_there(tmp_path: Path) -> None:
+    environment = {
+        "DOCKER_HOST": "tcp://127.0.0.1:1",
+        "DOCKER_TLS_VERIFY": "1",
+        "DOCKER_CERT_PATH": str(tmp_path),
+    }
+    with pytest.raises(DestinationError) as caught:
+        Delivered(environment).deliver("docker-daemon:shop")
+    assert caught.value.message == (
+        f"the certificates for Docker in `{tmp_path}` cannot be used: no such file or directory"
+    )
+    assert caught.value.hint == (
+        "`DOCKER_CERT_PATH` is the directory of `ca.pem`, `cert.pem` and `key.pem`"
+    )
+
+
+@pytest.mark.tools
+def test_a_docker_that_wants_certificates(tmp_path: Path, docker: FakeDocker) -> None:
+    """It pulls as one at a socket does, as it is on this machine's loopback."""
+    tls = make_tls_files(tmp_path)
+    certificates = tmp_path / "certificates"
+    certificates.mkdir()
+    for name, file in (("ca", tls.certificate), ("cert", tls.certificate), ("key", tls.key)):
+        (certificates / f"{name}.pem").write_bytes(file.read_bytes())
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tls.certificate))
+    context.load_cert_chain(tls.certificate, tls.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    daemon = type("Daemon", (_Daemon,), {"docker": docker})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), daemon) as server:
+        server.daemon_threads = True
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            delivered = Delivered(
+                {
+                    "DOCKER_HOST": f"tcp://127.0.0.1:{server.server_address[1]}",
+                    "DOCKER_TLS_VERIFY": "1",
+                    "DOCKER_CERT_PATH": str(certificates),
+                }
+            )
+            delivered.deliver("docker-daemon:shop:1")
+        finally:
+            server.shutdown()
+            thread.join()
+    assert delivered.warnings == []
+    assert [line.split()[0] for line in docker.asked] == ["GET", "POST", "POST", "DELETE"]
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,8 @@ def test_docker_asks_only_for_what_it_lacks(dockerd: Dockerd) -> None:
     assert asked_for(TOP, "docker-daemon:team/shop:1", environment) == {3}
     assert dockerd.images()[TOP.image.config.digest.hex] == ["team/shop:1"]
     assert dockerd.images()[CONFIG] == []
+    # To Docker a layer is what lies below it, too.
+    assert asked_for(MIDDLE, "docker-daemon:team/shop:2", environment) == {1, 2}
     assert asked_for(SAMPLE, "docker-daemon:ghcr.io/me/shop", environment) == set()
     assert dockerd.images()[CONFIG] == ["ghcr.io/me/shop:latest"]
     shown = json.loads(dockerd.ask("GET", "/images/ghcr.io/me/shop:latest/json"))
