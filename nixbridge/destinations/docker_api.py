@@ -1,6 +1,6 @@
 """Docker's daemon, asked through its HTTP interface: no client of Docker's is needed.
 
-Where it listens is what `DOCKER_HOST` says, as to Docker's own client, and else its usual socket.
+Where it listens is `docker_host.py`.
 https://docs.docker.com/reference/api/engine/version/v1.41/
 """
 
@@ -8,114 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import ipaddress
 import json
-import socket
-import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from io import FileIO
-from pathlib import Path
-from typing import Any, Final, Self
-from urllib.parse import urlencode, urlsplit
+from typing import Any, Final
+from urllib.parse import urlencode
 
-from nixbridge.errors import DestinationError, InputError
+from nixbridge.destinations.docker_host import DockerHost
+from nixbridge.errors import DestinationError
 
-_DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
-_PORT: Final = 2375
-_TLS_PORT: Final = 2376
 # How long it may take to say that it is there; a pull takes as long as it takes.
 _PATIENCE_SECONDS: Final = 20.0
-_BLOCK_BYTES: Final = 1 << 20
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DockerHost:
-    """Where a daemon listens: at a socket of this machine, or at a port, maybe with TLS."""
-
-    text: str
-    socket_path: str | None = None
-    host: str = "localhost"
-    port: int = _PORT
-    # The directory of `ca.pem`, `cert.pem` and `key.pem`.
-    certificates: Path | None = field(default=None, repr=False)
-
-    @classmethod
-    def of(cls, environment: Mapping[str, str]) -> Self:
-        """Read `DOCKER_HOST`, and with it `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`.
-
-        Raises `InputError`.
-        """
-        text = environment.get("DOCKER_HOST") or _DEFAULT_HOST
-        url = urlsplit(text)
-        if url.scheme == "unix" and url.path.startswith("/"):
-            return cls(text=text, socket_path=url.path)
-        try:
-            port = url.port
-        except ValueError:
-            port = 0
-        if url.scheme != "tcp" or not url.hostname or port == 0:
-            raise InputError(
-                f"`DOCKER_HOST` is `{text}`, which is no place of a daemon that we can ask",
-                hint="say `unix:///PATH` or `tcp://HOST:PORT`; `ssh -L` brings a socket nearer",
-            )
-        certificates = None
-        if environment.get("DOCKER_TLS_VERIFY"):
-            home = environment.get("HOME", "/")
-            certificates = Path(environment.get("DOCKER_CERT_PATH") or f"{home}/.docker")
-        default_port = _PORT if certificates is None else _TLS_PORT
-        return cls(
-            text=text, host=url.hostname, port=port or default_port, certificates=certificates
-        )
-
-    @property
-    def is_this_machine(self) -> bool:
-        """Whether it may be this machine: a socket or loopback, which may lead elsewhere, too."""
-        if self.socket_path is not None or self.host == "localhost":
-            return True
-        with contextlib.suppress(ValueError):
-            return ipaddress.ip_address(self.host).is_loopback
-        return False
-
-    def connect(self, timeout_seconds: float | None) -> http.client.HTTPConnection:
-        """Return a connection that is opened by the first request.
-
-        Raises `DestinationError`: there are no certificates.
-        """
-        if self.socket_path is not None:
-            return _UnixConnection(self.socket_path, timeout_seconds)
-        if self.certificates is None:
-            return http.client.HTTPConnection(
-                self.host, self.port, timeout=timeout_seconds, blocksize=_BLOCK_BYTES
-            )
-        folder = self.certificates
-        try:
-            context = ssl.create_default_context(cafile=folder / "ca.pem")
-            context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-        except OSError as error:
-            raise DestinationError(
-                f"the certificates for Docker in `{folder}` cannot be used: "
-                f"{(error.strerror or str(error)).lower()}",
-                hint="`DOCKER_CERT_PATH` is the directory of `ca.pem`, `cert.pem` and `key.pem`",
-            ) from error
-        return http.client.HTTPSConnection(
-            self.host, self.port, timeout=timeout_seconds, blocksize=_BLOCK_BYTES, context=context
-        )
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP through a socket that is a file."""
-
-    def __init__(self, path: str, timeout_seconds: float | None) -> None:
-        super().__init__("localhost", timeout=timeout_seconds, blocksize=_BLOCK_BYTES)
-        self._path = path
-
-    def connect(self) -> None:
-        """Open it."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 @dataclass(frozen=True, slots=True)

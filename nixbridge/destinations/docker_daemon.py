@@ -8,7 +8,8 @@ from io import FileIO
 from typing import Final, Self
 
 from nixbridge.destinations.destination import Access
-from nixbridge.destinations.docker_api import DockerApi, DockerHost
+from nixbridge.destinations.docker_api import DockerApi
+from nixbridge.destinations.docker_host import DockerHost
 from nixbridge.destinations.engine import Engine, EngineWriter, parse_engine_reference
 from nixbridge.destinations.stored_image import StoredImage
 from nixbridge.errors import DestinationError, InputError

@@ -5,6 +5,7 @@ Real podman and Docker are in `test_real_engines.py`.
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import json
 import socketserver
@@ -25,8 +26,8 @@ import pytest
 from destinations.sample_image import SAMPLE, Sample, packed
 from nixbridge.destinations import Access, BlobState, Destination, parse_destination
 from nixbridge.destinations.containers_storage import ContainersStorage, Storage
-from nixbridge.destinations.docker_api import DockerHost
 from nixbridge.destinations.docker_daemon import DockerDaemon
+from nixbridge.destinations.docker_host import DockerHost
 from nixbridge.destinations.stored_image import Inspectable
 from nixbridge.errors import DestinationError, InputError, NixbridgeError, PackError
 from nixbridge.oci import ImageReference
@@ -443,7 +444,6 @@ def test_without_docker(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("environment", "text", "is_here"),
     [
-        ({}, "unix:///var/run/docker.sock", True),
         ({"DOCKER_HOST": "unix:///a/b"}, "unix:///a/b", True),
         ({"DOCKER_HOST": "tcp://127.0.0.1:99"}, "tcp://127.0.0.1:99", True),
         ({"DOCKER_HOST": "tcp://localhost"}, "tcp://localhost", True),
@@ -463,6 +463,59 @@ def test_a_docker_behind_tls() -> None:
     assert (host.port, host.certificates) == (2376, Path("/home/me/.docker"))
     host = DockerHost.of({**environment, "DOCKER_CERT_PATH": "/certs"})
     assert host.certificates == Path("/certs")
+
+
+def write_context(folder: Path, name: str, host: str) -> Path:
+    """Write what `docker context create` does; return where certificates would be."""
+    identity = hashlib.sha256(name.encode()).hexdigest()
+    (folder / "contexts/meta" / identity).mkdir(parents=True)
+    meta = {"Name": name, "Metadata": {}, "Endpoints": {"docker": {"Host": host}}}
+    (folder / "contexts/meta" / identity / "meta.json").write_text(json.dumps(meta))
+    return folder / "contexts/tls" / identity / "docker"
+
+
+def test_a_docker_that_a_context_names(tmp_path: Path) -> None:
+    folder = tmp_path / ".docker"
+    write_context(folder, "colima", "unix:///home/me/.colima/docker.sock")
+    tls = write_context(folder, "build", "tcp://build.example.org")
+    tls.mkdir(parents=True)
+    environment = {"HOME": str(tmp_path)}
+    assert DockerHost.of(environment).text == "unix:///var/run/docker.sock"
+    config = folder / "config.json"
+    config.write_text('{"auths": {}}')
+    assert DockerHost.of(environment).text == "unix:///var/run/docker.sock"
+    config.write_text('{"currentContext": "colima"}')
+    assert DockerHost.of(environment).text == "unix:///home/me/.colima/docker.sock"
+    host = DockerHost.of({**environment, "DOCKER_CONTEXT": "build"})
+    assert (host.text, host.port, host.certificates) == ("tcp://build.example.org", 2376, tls)
+    host = DockerHost.of({**environment, "DOCKER_HOST": "unix:///a"})
+    assert host.text == "unix:///a"
+    config.write_text('{"currentContext": "default"}')
+    assert DockerHost.of(environment).text == "unix:///var/run/docker.sock"
+
+
+def test_a_context_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        DockerHost.of({"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "gone"})
+    identity = hashlib.sha256(b"gone").hexdigest()
+    assert caught.value.message == (
+        f"cannot read `{tmp_path}/contexts/meta/{identity}/meta.json`, where Docker keeps where "
+        "its daemon is: no such file or directory"
+    )
+    assert caught.value.hint == "say where the daemon is: `DOCKER_HOST=unix:///PATH`"
+    write_context(tmp_path, "far", "ssh://me@far")
+    with pytest.raises(InputError) as caught:
+        DockerHost.of({"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "far"})
+    assert caught.value.message == (
+        "the Docker context `far` is `ssh://me@far`, which is no place of a daemon that we can ask"
+    )
+    next(tmp_path.glob("contexts/meta/*/meta.json")).write_text("[]")
+    with pytest.raises(InputError) as caught:
+        DockerHost.of({"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "far"})
+    assert caught.value.message == ("the Docker context `far` does not say where its daemon is")
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match=f"cannot read `{tmp_path}/config.json`, where Docker"):
+        DockerHost.of({"DOCKER_CONFIG": str(tmp_path)})
 
 
 def test_certificates_that_are_not_there(tmp_path: Path) -> None:
