@@ -49,7 +49,7 @@ from nixbridge.evaluator import (
     find_nix,
 )
 from nixbridge.image import BaseImage, read_base_image
-from nixbridge.layering import LayerPlan, PlanOptions, plan_layers
+from nixbridge.layering import LayerPlan, PlanCosts, PlanOptions, compare_strategies, plan_layers
 from nixbridge.oci import Platform
 from nixbridge.packing import LayerCache, LayerRecipe, layer_cache_path
 from nixbridge.plugins import PluginGroup, plugins
@@ -280,7 +280,25 @@ def plan(described: Described, options: PlanOptions | None = None) -> LayerPlan:
 
     Raises `PlanError`, `InputError`.
     """
-    return plan_layers(described.description, options)
+    return plan_layers(described.description, options, base_layer_count=_base_count(described))
+
+
+def plan_costs(described: Described, layer_plan: LayerPlan, options: PlanOptions) -> PlanCosts:
+    """Tell what an update costs with a plan that was made with `options`, and with others.
+
+    Raises `PlanError`, `InputError`.
+    """
+    return compare_strategies(
+        described.description,
+        layer_plan,
+        options,
+        plugins(PluginGroup.STRATEGIES),
+        base_layer_count=_base_count(described),
+    )
+
+
+def _base_count(described: Described) -> int:
+    return 0 if described.base is None else len(described.base.layers)
 
 
 def plan_page(

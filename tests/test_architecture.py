@@ -30,6 +30,7 @@ ROOMS = (
     "containers",
     "report",
     "previous",
+    "history",
     "source",
     "doctor",
     "pipeline",

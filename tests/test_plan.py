@@ -141,12 +141,40 @@ def test_family_shares_layers_and_its_plan_is_followed(folder: Path) -> None:
         ]
 
 
+def test_layers_are_as_the_command_line_says(folder: Path) -> None:
+    plan = document(*shop(), cwd=folder)
+    assert plan["otherStrategies"].keys() >= {"auto", "single", "update-cost"}
+    assert plan["floorBytes"] <= plan["otherStrategies"]["update-cost"] <= plan["expectedBytes"]
+    options = ["--strategy", "update-cost", "--max-layers", "3"]
+    plan = document(*shop(), *options, cwd=folder)
+    assert len(plan["layers"]) == 3
+    likely = [layer["changeProbability"] for layer in plan["layers"]]
+    assert likely == sorted(likely)
+    assert len(document(*shop(), *options, "--leave-layers", "124", cwd=folder)["layers"]) == 2
+
+    said("copy", *shop(), "oci:split:1", *options, "--weight", "app*=50", cwd=folder)
+    layers = json.loads(said("inspect", "oci:split:1", "--json", cwd=folder))["layers"]
+    assert len(layers) == 4  # the Nix database, too
+    heavy = document(*shop(), *options, "--weight", "app*=50", cwd=folder)["layers"][-1]
+    assert "app" in [path["path"].partition("-")[2] for path in heavy["paths"]]
+    assert heavy["changeProbability"] > 0.8
+
+    past = said("closure", *shop("2"), "--json", cwd=folder)
+    (folder / "past.json").write_text(past)
+    taught = document(*shop(), *options, "--history", "past.json", cwd=folder)
+    # The application changed by itself, and so what it needs is less likely to.
+    assert taught["layers"][0]["changeProbability"] < plan["layers"][0]["changeProbability"]
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
+        (["--weight", "app"], "`--weight app` is no weight of a pattern"),
+        (["--weight", "app=0"], "`--weight app=0` is no weight of a pattern"),
+        (["--shared", "--history", "x"], "`--history` is for the plan of one image"),
         (["--max-push", "5MB"], "`--max-push` needs an image to compare with"),
         (["a.nix", "b.nix"], "2 images are to be planned"),
-        (["--shared", "--plan", "x"], "`--shared` plans without `--against` and `--plan`"),
+        (["--shared", "--plan", "x"], "`--plan` is for the plan of one image"),
         (["--against", "x.json"], "cannot read the plan `x.json`: No such file or directory"),
         (["--against", "oci:x:y", "--max-push", "much"], "`much` is not a size"),
     ],

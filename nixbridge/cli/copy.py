@@ -10,6 +10,14 @@ from typing import Optional
 import typer
 
 from nixbridge import pipeline
+from nixbridge.cli.layers import (
+    HISTORY,
+    LEAVE_LAYERS,
+    MAX_LAYERS,
+    STRATEGY,
+    WEIGHT,
+    LayerWishes,
+)
 from nixbridge.cli.options import (
     ARG,
     ARGSTR,
@@ -37,7 +45,6 @@ from nixbridge.destinations.reference import (
     parse_inspectable,
 )
 from nixbridge.errors import InputError
-from nixbridge.layering import PlanOptions
 from nixbridge.packing import default_workers
 from nixbridge.previous import Keeping, read_plan_file, read_previous
 from nixbridge.report.delivery import delivery_document
@@ -67,6 +74,11 @@ def copy(
         help="Compress layers: gzip, zstd, zlib (gzip's format, slower) or none; else as DEST "
         "likes them, which is gzip for a registry and none for all others.",
     ),
+    strategy: Optional[str] = STRATEGY,
+    max_layers: Optional[int] = MAX_LAYERS,
+    leave_layers: int = LEAVE_LAYERS,
+    weight: list[str] = WEIGHT,
+    history: list[str] = HISTORY,
     against: list[str] = typer.Option(
         [],
         "--against",
@@ -97,6 +109,13 @@ def copy(
 ) -> None:
     """Make the image and deliver it; the last line printed is its digest reference."""
     console = context.obj.configure(verbose, quiet)
+    wishes = LayerWishes(
+        strategy=strategy,
+        max_layers=max_layers,
+        leave_layers=leave_layers,
+        weights=weight,
+        history=history,
+    )
     parsed = [parse_destination(text) for text in destinations]
     is_streamed = any(isinstance(each, DockerArchive) and each.path is None for each in parsed)
     named = dict(zip(destinations, parsed, strict=True))
@@ -134,7 +153,7 @@ def copy(
             workers=workers or default_workers(),
         )
         previous = keeping.plan_for(described.description, console.warn)
-        layer_plan = pipeline.plan(described, PlanOptions(previous=previous))
+        layer_plan = pipeline.plan(described, wishes.options(described, access, previous))
         for repacking in layer_plan.repackings:
             console.say(f"  plan      {repacking_text(repacking, repack_within)}")
         delivery = pipeline.deliver(described, layer_plan, parsed, console, options, access)

@@ -11,6 +11,14 @@ from typing import Any, Optional
 import typer
 
 from nixbridge import pipeline
+from nixbridge.cli.layers import (
+    HISTORY,
+    LEAVE_LAYERS,
+    MAX_LAYERS,
+    STRATEGY,
+    WEIGHT,
+    LayerWishes,
+)
 from nixbridge.cli.options import (
     ARG,
     ARGSTR,
@@ -47,6 +55,11 @@ def plan(
     attribute: Optional[str] = ATTRIBUTE,
     arg: list[str] = ARG,
     argstr: list[str] = ARGSTR,
+    strategy: Optional[str] = STRATEGY,
+    max_layers: Optional[int] = MAX_LAYERS,
+    leave_layers: int = LEAVE_LAYERS,
+    weight: list[str] = WEIGHT,
+    history: list[str] = HISTORY,
     against: Optional[str] = typer.Option(
         None,
         "--against",
@@ -79,17 +92,29 @@ def plan(
 ) -> None:
     """Show which store path goes into which layer, and why."""
     console = context.obj.configure(verbose, quiet)
+    wishes = LayerWishes(
+        strategy=strategy,
+        max_layers=max_layers,
+        leave_layers=leave_layers,
+        weights=weight,
+        history=history,
+    )
     named = sources or ["."]
     most_bytes = None if max_push is None else parse_size(max_push)
     if max_push is not None and against is None:
         raise InputError(
             "`--max-push` needs an image to compare with", hint="name it: `--against REF`"
         )
-    if shared and (against is not None or plan_file is not None):
-        raise InputError("`--shared` plans without `--against` and `--plan`")
-    if shared and html is not None:
-        raise InputError("`--html` shows the plan of one image", hint="leave out `--shared`")
-    if len(named) > 1 and not shared:
+    if shared:
+        _refuse_with_shared(
+            {
+                "--against": against,
+                "--plan": plan_file,
+                "--html": html,
+                "--history": history or None,
+            }
+        )
+    elif len(named) > 1:
         raise InputError(
             f"{len(named)} images are to be planned",
             hint="add `--shared` to plan them together, or name one",
@@ -111,12 +136,15 @@ def plan(
             for source in named
         ]
         if shared:
-            planned = _plan_family(images)
+            planned = _plan_family(images, wishes.options(images[0], context.obj.access()))
         else:
-            planned = _plan_image(images[0], keeping, console, most_bytes)
+            previous = keeping.plan_for(images[0].description, console.warn)
+            options = wishes.options(images[0], context.obj.access(), previous)
+            planned = _plan_image(images[0], options, keeping, console, most_bytes)
+            if html is not None:
+                (layer_plan,) = planned.plans.values()
+                pipeline.write_text(html, pipeline.plan_page(images[0], layer_plan, options))
         if html is not None:
-            (layer_plan,) = planned.plans.values()
-            pipeline.write_text(html, pipeline.plan_page(images[0], layer_plan))
             console.say(f"wrote {html}")
     if save is not None:
         pipeline.write_text(save, plan_file_text(planned.plans))
@@ -125,6 +153,18 @@ def plan(
         console.document(planned.document)
     else:
         console.data(planned.text)
+
+
+def _refuse_with_shared(options: Mapping[str, object]) -> None:
+    """Refuse what is said of one image only, where several are planned.
+
+    Raises `InputError`.
+    """
+    for flag, value in options.items():
+        if value is not None:
+            raise InputError(
+                f"`{flag}` is for the plan of one image", hint="leave out `--shared`, or plan each"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,12 +177,17 @@ class _Planned:
 
 
 def _plan_image(
-    described: Described, keeping: Keeping, console: Console, most_bytes: int | None
+    described: Described,
+    options: PlanOptions,
+    keeping: Keeping,
+    console: Console,
+    most_bytes: int | None,
 ) -> _Planned:
     description = described.description
-    previous = keeping.plan_for(description, console.warn)
-    layer_plan = pipeline.plan(described, PlanOptions(previous=previous))
-    text, document = plan_table(layer_plan), plan_document(layer_plan)
+    layer_plan = pipeline.plan(described, options)
+    costs = pipeline.plan_costs(described, layer_plan, options)
+    text = plan_table(layer_plan, costs, described.base)
+    document = plan_document(layer_plan, costs, described.base)
     if keeping.previous:
         update = keeping.update(description, described.base, layer_plan, console.warn)
         _check_push(update, most_bytes)
@@ -166,7 +211,7 @@ def _check_push(update: Update, most_bytes: int | None) -> None:
         )
 
 
-def _plan_family(images: Sequence[Described]) -> _Planned:
+def _plan_family(images: Sequence[Described], options: PlanOptions) -> _Planned:
     descriptions: dict[str, ImageDescription] = {}
     for image in images:
         name = image.description.name
@@ -176,8 +221,8 @@ def _plan_family(images: Sequence[Described]) -> _Planned:
                 hint="plans are told apart by the images' names: give each one of its own",
             )
         descriptions[name] = image.description
-    plans = plan_family(descriptions)
-    alone = {name: plan_layers(description) for name, description in descriptions.items()}
+    plans = plan_family(descriptions, options)
+    alone = {name: plan_layers(description, options) for name, description in descriptions.items()}
     return _Planned(
         plans=plans, text=family_table(plans, alone), document=family_document(plans, alone)
     )

@@ -9,6 +9,7 @@ from nixbridge.evaluator.installable import (
     StorePathInstallable,
 )
 from nixbridge.evaluator.nix import Nix, find_nix, nix_version
+from nixbridge.evaluator.parse import parse_path_info_file
 from nixbridge.evaluator.progress import NixEvent, ProgressListener
 from nixbridge.evaluator.runner import CommandRunner, Completed, SubprocessRunner
 from nixbridge.evaluator.version import NixVersion
@@ -27,4 +28,5 @@ __all__ = [
     "SubprocessRunner",
     "find_nix",
     "nix_version",
+    "parse_path_info_file",
 ]

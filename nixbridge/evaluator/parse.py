@@ -55,6 +55,22 @@ def parse_path_infos(output: bytes, *, version: NixVersion) -> tuple[PathInfo, .
     return tuple(sorted(infos, key=lambda info: info.path))
 
 
+def parse_path_info_file(document: Json, *, source: str) -> tuple[PathInfo, ...]:
+    """Read what some version of `nix path-info --json` once printed to the file `source`.
+
+    Paths that the store did not hold are passed over.
+
+    Raises `InputError`: an unknown shape.
+    """
+    try:
+        entries = list(_path_info_entries(document))
+        return tuple(_path_info(path, entry) for path, entry in entries if entry is not None)
+    except _UnknownShapeError as error:
+        raise InputError(
+            f"`{source}` is not what `nix path-info --json` prints: expected {error}"
+        ) from error
+
+
 def parse_built_paths(output: bytes, *, version: NixVersion) -> tuple[StorePath, ...]:
     """Read what `nix build --json` printed: the outputs, `out` first in each derivation.
 

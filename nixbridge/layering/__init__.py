@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from nixbridge.layering.comparison import PlanCosts, compare_strategies
 from nixbridge.layering.cost_model import CostModel
 from nixbridge.layering.family import plan_family
 from nixbridge.layering.history import Release, learn_weights
 from nixbridge.layering.options import PlanOptions
-from nixbridge.layering.plan import NIX_DATABASE_REASON, LayerPlan, PlannedLayer, PlannedPath
+from nixbridge.layering.plan import (
+    MOST_LAYERS,
+    NIX_DATABASE_REASON,
+    LayerPlan,
+    PlannedLayer,
+    PlannedPath,
+)
 from nixbridge.layering.plan_file import PlanFile, parse_plan_file, plan_file_text
 from nixbridge.layering.planner import cost_model_of, plan_layers
 from nixbridge.layering.stability import (
@@ -19,12 +26,14 @@ from nixbridge.layering.stability import (
 from nixbridge.layering.strategy import LayerTask, PathGroup, Strategy, find_strategy
 
 __all__ = [
+    "MOST_LAYERS",
     "NIX_DATABASE_REASON",
     "REPACK_WITHIN_UPDATES",
     "CostModel",
     "LayerPlan",
     "LayerTask",
     "PathGroup",
+    "PlanCosts",
     "PlanFile",
     "PlanOptions",
     "PlannedLayer",
@@ -34,6 +43,7 @@ __all__ = [
     "Release",
     "Repacking",
     "Strategy",
+    "compare_strategies",
     "cost_model_of",
     "find_strategy",
     "learn_weights",

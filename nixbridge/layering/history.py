@@ -15,7 +15,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Final, Self
 
-from nixbridge.closure import ClosureGraph, PackageName, StorePath
+from nixbridge.closure import PackageName, PathInfo, StorePath
 
 # A package is taken to have changed as often as the average in so many releases besides those seen.
 _SMOOTHING: Final = 1.0
@@ -35,12 +35,9 @@ class Release:
     references: Mapping[StorePath, tuple[StorePath, ...]]
 
     @classmethod
-    def of_closure(cls, graph: ClosureGraph) -> Self:
-        """Return a release whose closure is known."""
-        references = {
-            info.path: tuple(path for path in info.references if path != info.path)
-            for info in graph
-        }
+    def of_infos(cls, infos: Iterable[PathInfo]) -> Self:
+        """Return a release of which is known what its paths refer to."""
+        references = {info.path: info.references for info in infos}
         return cls(paths=frozenset(references), references=MappingProxyType(references))
 
     @classmethod

@@ -14,6 +14,9 @@ from nixbridge.closure import PathInfo
 from nixbridge.description import NixDatabaseRequest, Perm
 from nixbridge.layering.stability import Repacking
 
+# What the storage drivers of Docker and podman mount at the most, those of base images included.
+MOST_LAYERS: Final = 127
+
 NIX_DATABASE_REASON: Final = "the Nix database"
 
 

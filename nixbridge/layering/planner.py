@@ -14,7 +14,7 @@ from nixbridge.description import ImageDescription, LayerDescription
 from nixbridge.errors import PlanError
 from nixbridge.layering.cost_model import CostModel
 from nixbridge.layering.options import PlanOptions
-from nixbridge.layering.plan import LayerPlan, PlannedLayer, PlannedPath
+from nixbridge.layering.plan import MOST_LAYERS, LayerPlan, PlannedLayer, PlannedPath
 from nixbridge.layering.stability import Repacking, stable_groups
 from nixbridge.layering.strategy import LayerTask, PathGroup, Strategy, find_strategy
 from nixbridge.layering.weights import weigh_paths
@@ -25,19 +25,31 @@ def plan_layers(
     description: ImageDescription,
     options: PlanOptions | None = None,
     *,
+    base_layer_count: int = 0,
     strategy_of: Callable[[str], Strategy] = find_strategy,
 ) -> LayerPlan:
     """Plan the layers of an image, from bottom to top; those without a path are left out.
 
-    Raises `PlanError`: a layer is asked for what is not in its closure, or a strategy made a plan
-    that is not one. Raises `InputError`: a strategy does not exist.
+    The image's own part gets as many layers as may be and as there is room for, besides the
+    `base_layer_count` of the image that it builds upon.
+
+    Raises `PlanError`: a layer is asked for what is not in its closure, there is no room for all
+    layers, or a strategy made a plan that is not one. Raises `InputError`: a strategy does not
+    exist.
     """
     options = options or PlanOptions()
     model = cost_model_of(description, options)
     previous = options.previous
     layers: list[PlannedLayer] = []
     repackings: list[Repacking] = []
+    room = _Room(
+        base_count=base_layer_count,
+        database_count=0 if description.nix_database is None else 1,
+        left_count=options.leave_layers,
+    )
     for part in plan_parts(description, options):
+        if part.is_own:
+            part = room.for_own_part(part, len(layers))  # noqa: PLW2901 - with less room
         strategy = strategy_of(part.layer.strategy)
         if previous is None:
             groups = strategy(part.task)
@@ -56,6 +68,7 @@ def plan_layers(
                     change_probability=model.probability(group.paths),
                 )
             )
+    room.check(len(layers))
     database = description.nix_database
     if database is not None:
         database = replace(database, is_n2c_exact=description.is_n2c_exact)
@@ -64,9 +77,13 @@ def plan_layers(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanPart:
-    """What is to be placed for one layer of the description: each path in one or two ways."""
+    """What is to be placed for one layer of the description: each path in one or two ways.
+
+    The image's own part is its last.
+    """
 
     layer: LayerDescription
+    is_own: bool
     task: LayerTask
     wanted: Mapping[StorePath, tuple[PlannedPath, ...]]
 
@@ -78,7 +95,8 @@ def plan_parts(description: ImageDescription, options: PlanOptions) -> Iterator[
     """
     weights = _weights(description, options)
     placed: set[PlannedPath] = set()
-    for layer in _with_options(description.layers, options):
+    layers = _with_options(description.layers, options)
+    for number, layer in enumerate(layers, 1):
         closure = description.closure.closure_of((*layer.roots, *layer.copy_to_root))
         wanted = _wanted_paths(layer, closure, is_n2c_exact=description.is_n2c_exact)
         new = {
@@ -94,8 +112,59 @@ def plan_parts(description: ImageDescription, options: PlanOptions) -> Iterator[
             max_layers=layer.max_layers,
             weights={path: weights[path] for path in closure.infos},
         )
-        yield PlanPart(layer=layer, task=task, wanted=new)
+        yield PlanPart(layer=layer, is_own=number == len(layers), task=task, wanted=new)
         placed.update(one for planned in new.values() for one in planned)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Room:
+    """How many layers a runtime takes, and which of them are no layers of the plan."""
+
+    base_count: int
+    database_count: int
+    left_count: int
+
+    def for_own_part(self, part: PlanPart, explicit_count: int) -> PlanPart:
+        """Return the image's own part, planned last, with no more layers than there is room for.
+
+        Raises `PlanError`: there is room for none.
+        """
+        room = self._most(explicit_count)
+        if room < 1:
+            raise self._refusal(explicit_count, "and those of its own")
+        if 1 <= part.task.max_layers <= room or len(part.wanted) <= room:
+            return part
+        return replace(
+            part,
+            layer=replace(part.layer, max_layers=room),
+            task=replace(part.task, max_layers=room),
+        )
+
+    def check(self, layer_count: int) -> None:
+        """Refuse more layers than there is room for.
+
+        Raises `PlanError`.
+        """
+        if self._most(layer_count) < 0:
+            raise self._refusal(layer_count, "in all")
+
+    def _most(self, layer_count: int) -> int:
+        taken = self.base_count + self.database_count + self.left_count
+        return MOST_LAYERS - taken - layer_count
+
+    def _refusal(self, explicit_count: int, rest: str) -> PlanError:
+        counts = [
+            f"{self.base_count} of the base image" if self.base_count else "",
+            f"{explicit_count} explicit",
+            "1 for the Nix database" if self.database_count else "",
+        ]
+        most = MOST_LAYERS - self.left_count
+        left = f", and {self.left_count} are to be left" if self.left_count else ""
+        return PlanError(
+            f"the image needs too many layers: {', '.join(filter(None, counts))} {rest}, where a "
+            f"runtime takes {MOST_LAYERS}{left}",
+            hint=f"let explicit layers be fewer, so that all are {most} at the most",
+        )
 
 
 def cost_model_of(description: ImageDescription, options: PlanOptions) -> CostModel:

@@ -13,6 +13,7 @@ from typing import Final
 from nixbridge.description import ImageDescription
 from nixbridge.errors import PlanError
 from nixbridge.layering import (
+    MOST_LAYERS,
     LayerPlan,
     PlanOptions,
     Strategy,
@@ -20,9 +21,6 @@ from nixbridge.layering import (
     find_strategy,
     plan_layers,
 )
-
-# No runtime takes more.
-_MOST_LAYERS: Final = 127
 
 # For closures of up to so many paths, how many layers the image's own part may have.
 _LAYER_COUNTS: Final = (
@@ -108,7 +106,7 @@ def _own_count(description: ImageDescription, options: PlanOptions) -> Iterator[
     count = options.max_layers
     if count is None and description.layers:
         count = description.layers[-1].max_layers
-    if count is not None and 1 <= count <= _MOST_LAYERS:
+    if count is not None and 1 <= count <= MOST_LAYERS:
         yield count
 
 

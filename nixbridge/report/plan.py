@@ -6,33 +6,43 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from nixbridge.closure import StorePath
-from nixbridge.layering import NIX_DATABASE_REASON, LayerPlan, PlannedLayer
-from nixbridge.report.table import format_count, format_size, format_table
+from nixbridge.image import BaseImage
+from nixbridge.layering import NIX_DATABASE_REASON, LayerPlan, PlanCosts, PlannedLayer
+from nixbridge.report.table import format_count, format_percent, format_size, format_table
 
 PLAN_DOCUMENT_VERSION: Final = 1
 
 _NAMED_PATHS: Final = 3
 
 
-def plan_table(plan: LayerPlan) -> str:
-    """List the layers from bottom to top: size, paths, reason."""
-    rows = [
+def plan_table(plan: LayerPlan, costs: PlanCosts, base: BaseImage | None) -> str:
+    """List the layers from bottom to top, and tell what an update costs.
+
+    How likely a layer of the base image changes is not known, and the Nix database always does.
+    """
+    rows = []
+    if base is not None:
+        reason = f"of the base image {base.place}"
+        rows += [("", format_size(layer.size_bytes), "", "", "", reason) for layer in base.layers]
+    rows += [
         (
-            str(number),
+            "",
             format_size(layer.nar_size_bytes),
             str(len(layer.paths)),
+            format_percent(layer.change_probability),
             name_paths(largest_first(layer)),
             layer.reason,
         )
-        for number, layer in enumerate(plan.layers, 1)
+        for layer in plan.layers
     ]
-    count = len(rows)
     if plan.nix_database is not None:
-        count += 1
         # Its size is known when it is made.
-        rows.append((str(count), "", "0", "", NIX_DATABASE_REASON))
+        rows.append(("", "", "0", format_percent(1.0), "", NIX_DATABASE_REASON))
+    count = len(rows)
     table = format_table(
-        ("LAYER", "SIZE", "PATHS", "HOLDS", "REASON"), rows, right=frozenset({0, 1, 2})
+        ("LAYER", "SIZE", "PATHS", "CHANGES", "HOLDS", "REASON"),
+        [(str(number), *row[1:]) for number, row in enumerate(rows, 1)],
+        right=frozenset({0, 1, 2, 3}),
     )
     paths = sum(len(layer.paths) for layer in plan.layers)
     size_bytes = sum(layer.nar_size_bytes for layer in plan.layers)
@@ -43,7 +53,20 @@ def plan_table(plan: LayerPlan) -> str:
             format_size(size_bytes),
         )
     )
-    return f"{table}\n{total}"
+    return "\n".join((table, total, *costs_text(costs)))
+
+
+def costs_text(costs: PlanCosts) -> Iterator[str]:
+    """Tell what an update costs with the plan, and what it would cost with others."""
+    yield (
+        f"an update sends {format_size(costs.expected_bytes)} on average; "
+        f"with a layer for each path it would be {format_size(costs.floor_bytes)}"
+    )
+    if costs.others_bytes:
+        others = ", ".join(
+            f"{name} {format_size(size_bytes)}" for name, size_bytes in costs.others_bytes.items()
+        )
+        yield f"with other strategies and as many layers: {others}"
 
 
 def largest_first(layer: PlannedLayer) -> Iterator[StorePath]:
@@ -62,14 +85,26 @@ def name_paths(paths: Iterable[StorePath]) -> str:
     return ", ".join((*shown, *more))
 
 
-def plan_document(plan: LayerPlan) -> dict[str, Any]:
-    """Return the plan for `--json`; sizes are those of the NARs, in bytes."""
+def plan_document(plan: LayerPlan, costs: PlanCosts, base: BaseImage | None) -> dict[str, Any]:
+    """Return the plan for `--json`; sizes are those of the NARs, in bytes.
+
+    Those of the base image's layers are of their blobs.
+    """
     return {
         "version": PLAN_DOCUMENT_VERSION,
+        "baseLayers": [
+            {
+                "sizeBytes": layer.size_bytes,
+                "digest": None if layer.digest is None else str(layer.digest),
+                "diffId": str(layer.diff_id),
+            }
+            for layer in (() if base is None else base.layers)
+        ],
         "layers": [
             {
                 "reason": layer.reason,
                 "narSizeBytes": layer.nar_size_bytes,
+                "changeProbability": layer.change_probability,
                 "paths": [
                     {"path": str(planned.info.path), "copyToRoot": planned.copy_to_root}
                     for planned in layer.paths
@@ -78,4 +113,7 @@ def plan_document(plan: LayerPlan) -> dict[str, Any]:
             for layer in plan.layers
         ],
         "nixDatabase": plan.nix_database is not None,
+        "expectedBytes": costs.expected_bytes,
+        "floorBytes": costs.floor_bytes,
+        "otherStrategies": dict(costs.others_bytes),
     }

@@ -46,7 +46,7 @@ def learned(*releases: Release) -> Mapping[str, float]:
 
 
 def test_package_that_is_only_built_again_has_not_changed_by_itself() -> None:
-    assert learned(Release.of_closure(FIRST), Release.of_closure(SECOND)) == {
+    assert learned(Release.of_infos(FIRST), Release.of_infos(SECOND)) == {
         # One change of four packages: the average is a quarter.
         "lib": (4 + 1) / 2,
         "app": 1 / 2,
@@ -56,7 +56,7 @@ def test_package_that_is_only_built_again_has_not_changed_by_itself() -> None:
 
 
 def test_package_that_changes_more_often_weighs_more() -> None:
-    releases = [Release.of_closure(graph) for graph in (FIRST, SECOND, THIRD, FOURTH)]
+    releases = [Release.of_infos(graph) for graph in (FIRST, SECOND, THIRD, FOURTH)]
     weights = learn_weights(releases)
     # Of twelve chances four were taken: the application's two, the library's one and libc's one.
     assert weights == {
@@ -75,16 +75,16 @@ def test_what_paths_refer_to_is_known_from_any_release() -> None:
         "data": 1 / 2,
         "libc": 1 / 2,
     }
-    weights = learned(*told, Release.of_closure(SECOND))
+    weights = learned(*told, Release.of_infos(SECOND))
     assert weights["app"] == weights["libc"] < weights["lib"]
 
 
 def test_nothing_is_learned_where_nothing_changed() -> None:
     assert learned() == {}
-    assert learned(Release.of_closure(FIRST)) == {}
-    assert learned(Release.of_closure(FIRST), Release.of_closure(FIRST)) == {}
+    assert learned(Release.of_infos(FIRST)) == {}
+    assert learned(Release.of_infos(FIRST), Release.of_infos(FIRST)) == {}
     other = closure(other=("1", 1, ""))
-    assert learned(Release.of_closure(FIRST), Release.of_closure(other)) == {}
+    assert learned(Release.of_infos(FIRST), Release.of_infos(other)) == {}
 
 
 def test_what_was_said_comes_before_what_was_learned() -> None:

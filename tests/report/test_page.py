@@ -234,7 +234,7 @@ def test_a_page_that_cannot_be_written_is_an_error(
 def test_a_page_is_of_one_image(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plan", "a", "b", "--shared", "--html", "page.html"]) == 2
     assert capsys.readouterr().err == (
-        "error: `--html` shows the plan of one image\n  hint: leave out `--shared`\n"
+        "error: `--html` is for the plan of one image\n  hint: leave out `--shared`, or plan each\n"
     )
 
 

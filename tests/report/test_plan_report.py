@@ -1,0 +1,78 @@
+"""What `plan` shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from layering.test_plan_layers import SHOP, description_of, layer_of
+from nixbridge.description import NixDatabaseRequest
+from nixbridge.image import BaseImage
+from nixbridge.image.base_image import BaseLayer
+from nixbridge.layering import PlanCosts, PlanOptions, compare_strategies, plan_layers
+from nixbridge.oci import BlobDigest, DiffId, Platform
+from nixbridge.report.plan import plan_document, plan_table
+
+DESCRIPTION = replace(
+    description_of(SHOP, layer_of("glibc"), layer_of("config", max_layers=2)),
+    nix_database=NixDatabaseRequest(),
+)
+PLAN = plan_layers(DESCRIPTION)
+COSTS = compare_strategies(DESCRIPTION, PLAN, PlanOptions(), ["auto", "popularity", "single"])
+DIFF_ID = DiffId("sha256:" + "1" * 64)
+BASE = BaseImage(
+    place="base.tar",
+    platform=Platform(architecture="amd64"),
+    variant=None,
+    config={},
+    history=(),
+    layers=(
+        BaseLayer(
+            place="base.tar",
+            file="layer",
+            files={},  # type: ignore[arg-type]
+            media_type="application/vnd.oci.image.layer.v1.tar",
+            digest=None,
+            diff_id=DIFF_ID,
+            size_bytes=2_500_000,
+        ),
+    ),
+)
+
+
+def test_table_tells_how_often_layers_change_and_what_that_costs() -> None:
+    lines = [" ".join(line.split()) for line in plan_table(PLAN, COSTS, BASE).splitlines()]
+    assert lines == [
+        "LAYER SIZE PATHS CHANGES HOLDS REASON",
+        "1 2.5 MB of the base image base.tar",
+        "2 1 B 1 14 % glibc explicit: glibc and its closure",
+        "3 1 B 1 29 % openssl popular: 1 path refers to it",
+        "4 4 B 4 86 % bash, config, curl, shop the 4 least popular paths",
+        "5 0 100 % the Nix database",
+        "5 layers, 6 paths, 6 B",
+        "an update sends 4 B on average; with a layer for each path it would be 3 B",
+        "with other strategies and as many layers: auto 4 B, single 4 B",
+    ]
+
+
+def test_table_of_an_image_upon_none_begins_with_its_own_layers() -> None:
+    costs = PlanCosts(expected_bytes=2e6, floor_bytes=1e6, others_bytes={})
+    lines = plan_table(PLAN, costs, None).splitlines()
+    assert lines[1].split()[:4] == ["1", "1", "B", "1"]
+    assert lines[-1] == (
+        "an update sends 2.0 MB on average; with a layer for each path it would be 1.0 MB"
+    )
+
+
+def test_document_has_all_that_the_table_has() -> None:
+    document = plan_document(PLAN, COSTS, BASE)
+    assert document["baseLayers"] == [
+        {"sizeBytes": 2_500_000, "digest": None, "diffId": str(DIFF_ID)}
+    ]
+    assert [layer["changeProbability"] for layer in document["layers"]] == [1 / 7, 2 / 7, 6 / 7]
+    assert document["expectedBytes"] == PLAN.expected_bytes
+    assert document["floorBytes"] == COSTS.floor_bytes
+    assert document["otherStrategies"].keys() == {"auto", "single"}
+    assert plan_document(PLAN, COSTS, None)["baseLayers"] == []
+    named = replace(BASE.layers[0], digest=BlobDigest("sha256:" + "2" * 64))
+    document = plan_document(PLAN, COSTS, replace(BASE, layers=(named,)))
+    assert document["baseLayers"][0]["digest"] == "sha256:" + "2" * 64
