@@ -2,10 +2,11 @@
 
 A layer of the previous image whose paths are all still wanted is kept as it is; the kept ones lie
 at the bottom, in their old order, so that an engine that reuses a chain of layers from the bottom
-reuses as long a chain as there is. All other paths (new ones, and those of layers that lost some)
-must be sent anyway: the strategy groups them within what is left of the budget. In the long run
-such a plan can become worse than one made from nothing, so all is packed anew when that pays; the
-bound for it is `PreviousPlan.repack_within_updates`.
+reuses as long a chain as there is. Only a small one that changes often may be put above large new
+ones, where such an engine pulls less from the next update on. All other paths (new ones, and those
+of layers that lost some) must be sent anyway: the strategy groups them within what is left of the
+budget. In the long run such a plan can become worse than one made from nothing, so all is packed
+anew when that pays; the bound for it is `PreviousPlan.repack_within_updates`.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ def stable_groups(
         return fresh, None
     # Who asks for one layer of all (`single`) shall not get two.
     stable = _extend(task, kept, strategy, 1 if len(fresh) == 1 else _budget(task))
+    stable = _with_lively_above(task, kept, stable, model)
     saving_bytes = _expected_bytes(model, stable) - _expected_bytes(model, fresh)
     if saving_bytes <= 0:
         return stable, None
@@ -130,6 +132,34 @@ def _extend(
         rest = replace(task, candidates=frozenset(new), max_layers=budget - len(groups))
         groups += strategy(rest)
     return tuple(groups)
+
+
+def _with_lively_above(
+    task: LayerTask,
+    kept: Sequence[PathGroup],
+    groups: Sequence[PathGroup],
+    model: CostModel,
+) -> tuple[PathGroup, ...]:
+    """Put the topmost of the kept layers above the new ones, as long as that pays.
+
+    An engine that reuses layers from the bottom only pulls a kept layer once more now, and later
+    not all new ones whenever that layer changes. It must save more with the very next update, on
+    average: chains that were are not broken for less.
+    """
+    below = [group for group in groups if group in kept]
+    new = [group for group in groups if group not in kept]
+    above: list[PathGroup] = []
+    new_bytes = sum(_size_bytes(task, group) for group in new)
+    new_paths = [path for group in new for path in group.paths]
+    while below:
+        size_bytes, paths = _size_bytes(task, below[-1]), below[-1].paths
+        any_changes = model.probability((*paths, *new_paths))
+        saving_bytes = (any_changes - model.probability(new_paths)) * new_bytes
+        saving_bytes -= (any_changes - model.probability(paths)) * size_bytes
+        if saving_bytes <= size_bytes:
+            break
+        above.insert(0, below.pop())
+    return (*below, *new, *above)
 
 
 def _size_bytes(task: LayerTask, group: PathGroup) -> int:
