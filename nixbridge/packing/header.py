@@ -95,6 +95,8 @@ def stamp_of(kind: Kind, mode: int, owner: Owner) -> Stamp:
     )
 
 
+# All files of a directory have the same prefix.
+@lru_cache(maxsize=64)
 def _tail(kind: Kind, link_target: bytes, owner_names: bytes, prefix: bytes) -> bytes:
     return b"%b%b%b%b%b%b" % (
         kind,
@@ -111,11 +113,12 @@ def header(name: bytes, stamp: Stamp, size_bytes: int = 0, link_target: bytes = 
     tail = stamp.tail
     extended = prefix = b""
     if not _fits_one_block(name, stamp, size_bytes, link_target):
-        split = _split(name)
-        records = _pax_records(name, stamp, size_bytes, link_target)
-        if split is not None and [key for key, _ in records] == [b"path"]:
+        # A name is split only where nothing else asks for an extended header.
+        split = _split(name) if _fits_one_block(b"", stamp, size_bytes, link_target) else None
+        if split is not None:
             prefix, name = split
         else:
+            records = _pax_records(name, stamp, size_bytes, link_target)
             extended = _extended_header(name, records)
             name = _best_effort(name, _NAME_BYTES)
             link_target = _best_effort(link_target, _NAME_BYTES)
