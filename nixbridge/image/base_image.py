@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -132,7 +133,9 @@ class BaseLayer:
         blob, tar, tar_size_bytes = hashlib.sha256(), hashlib.sha256(), 0
         try:
             with self.files.open(self.file) as file:
-                source = _Copied(file, (blob.update, sink.write))
+                # Whoever decompresses may read little, and the others shall get much at a time.
+                copied = _Copied(file, (blob.update, sink.write))
+                source = io.BufferedReader(copied, _CHUNK_BYTES)
                 for data in decompress(source, self.media_type):
                     tar.update(data)
                     tar_size_bytes += len(data)
@@ -187,18 +190,22 @@ class BaseImage:
     layers: tuple[BaseLayer, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Copied:
+class _Copied(io.RawIOBase):
     """A file all of whose bytes go to some others while it is read."""
 
-    file: IO[bytes]
-    others: tuple[Callable[[bytes], object], ...]
+    def __init__(self, file: IO[bytes], others: Sequence[Callable[[memoryview], object]]) -> None:
+        self._file = file
+        self._others = others
 
-    def read(self, size_bytes: int, /) -> bytes:
-        chunk = self.file.read(size_bytes)
-        for other in self.others:
-            other(chunk)
-        return chunk
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        chunk = self._file.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        for other in self._others:
+            other(memoryview(chunk))
+        return len(chunk)
 
 
 def read_base_image(path: Path, *, platform: Platform, store: StoreRoot) -> BaseImage:

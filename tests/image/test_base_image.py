@@ -6,10 +6,11 @@ import gzip
 import hashlib
 import io
 import json
+import random
 import re
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from nixbridge.closure import StoreRoot
 from nixbridge.description import inherit_config
 from nixbridge.errors import InputError, IntegrityError, NixbridgeError
 from nixbridge.image import BaseImage, read_base_image
-from nixbridge.oci import Platform
+from nixbridge.oci import DiffId, Platform
 from nixbridge.packing import decompress
 
 AMD64 = Platform(architecture="amd64")
@@ -266,6 +267,21 @@ def test_a_layer_that_zstd_compressed_is_checked(tmp_path: Path, blob: bytes | N
         )
     else:
         assert caught.value.message.startswith(f"{layer} cannot be read: zstd decompress error: ")
+
+
+def test_a_layer_is_handed_on_in_large_pieces(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    class Sink:
+        def write(self, data: bytes | memoryview, /) -> None:
+            sizes.append(len(data))
+
+    data = random.Random(1).randbytes(5 << 19)
+    image = parts()
+    image.blobs = (gzip.compress(data), TARS[1])
+    [first, _] = read(write(tmp_path, image.skopeo_directory())).layers
+    replace(first, diff_id=DiffId(digest(data))).copy_to(Sink())
+    assert sizes[:2] == [1 << 20, 1 << 20]
 
 
 @given(st.binary(max_size=3000), st.integers(1, 4), st.sampled_from(["gzip", "zstd"]))
