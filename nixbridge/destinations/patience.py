@@ -29,7 +29,7 @@ class Patience:
     connect_seconds: float = 20.0
     answer_seconds: float = 60.0
     # Some registries copy a blob to its place before they say that they have it.
-    complete_seconds: float = 600.0
+    complete_seconds: float = 300.0
     sleep: Callable[[float], None] = time.sleep
     chance: Callable[[], float] = random.random
     unix_seconds: Callable[[], float] = time.time

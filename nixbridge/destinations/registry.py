@@ -239,6 +239,8 @@ class RegistryWriter(Delivery):
 
     def close(self) -> None:
         """Give up what is still on its way."""
-        for sink in list(self._sinks):
+        with self._lock:
+            sinks = list(self._sinks)
+        for sink in sinks:
             sink.abandon()
         self._client.close()

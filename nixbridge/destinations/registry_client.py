@@ -8,9 +8,9 @@ https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md
 
 from __future__ import annotations
 
-import itertools
 import re
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -87,7 +87,7 @@ class RegistryClient:
             find=lambda: find_credentials(repository, access),
             ask=self._ask_for_token,
             allows_plain=not access.verifies_tls,
-            clock=patience.unix_seconds,
+            clock=time.monotonic,
         )
         actions = "pull,push" if writes else "pull"
         self._scope = f"repository:{repository.name}:{actions}"
@@ -112,20 +112,22 @@ class RegistryClient:
 
         Raises `RequestFailedError`: it failed for good, or too often.
         """
-        for failures in itertools.count(1):
+        failures = 0
+        while True:
             try:
                 return once()
             except RequestFailedError as failure:
+                failures += 1
                 is_hopeless = failure.is_lasting or not self.patience.allows(failure.asked_seconds)
                 if is_hopeless or failures >= attempts:
                     raise
                 self.patience.wait(failures, failure.asked_seconds)
-        raise AssertionError
 
     def _ask_once(self, request: Request, url: str) -> Answer:
         """Send a request once, and again with a new token where the old one is none any more."""
         scopes = (self._scope, *request.more_scopes)
-        for renewals in itertools.count():
+        renewals = 0
+        while True:
             header = self._authorizer.header(scopes)
             answer = self._send(request, url, header)
             if answer.status in request.expected:
@@ -136,7 +138,7 @@ class RegistryClient:
             # A body that was sent in pieces is gone; but whoever sends it anew has a new token.
             if not can_answer or isinstance(request.body, Iterator):
                 raise self._refused(request, answer)
-        raise AssertionError
+            renewals += 1
 
     def located(self, answer: Answer, *, doing: str) -> str:
         """Return where an upload goes on, which is at the registry itself.
