@@ -107,8 +107,16 @@ def test_the_readme_has_every_exit_code(repository: Path) -> None:
             ["copy", ".", "docker://ghcr.io/a", "docker://quay.io/a", "--dest-creds", "me:hush"],
             (
                 "error: `--dest-creds` would be shown to ghcr.io and quay.io\n"
-                "  hint: log in with `docker login` or `podman login`, or copy to one after the "
-                "other\n"
+                "  hint: log in with `docker login` or `podman login`, or name images of one "
+                "registry\n"
+            ),
+        ),
+        (
+            ["diff", "docker://ghcr.io/a", "docker://quay.io/a", "--creds", "me:hush"],
+            (
+                "error: `--creds` would be shown to ghcr.io and quay.io\n"
+                "  hint: log in with `docker login` or `podman login`, or name images of one "
+                "registry\n"
             ),
         ),
         (["plan", "--arg", "x"], "error: `--arg` takes two words: a name and a value\n"),
@@ -128,8 +136,8 @@ def test_the_readme_has_every_exit_code(repository: Path) -> None:
             ],
             (
                 "error: `--dest-creds` would be shown to ghcr.io and quay.io\n"
-                "  hint: log in with `docker login` or `podman login`, or copy to one after the "
-                "other\n"
+                "  hint: log in with `docker login` or `podman login`, or name images of one "
+                "registry\n"
             ),
         ),
         (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -34,6 +33,7 @@ from nixbridge.cli.options import (
     VERBOSE,
     WORKERS,
     nix_arguments_of,
+    refuse_several_registries,
 )
 from nixbridge.cli.stable import PLAN_FILE, REPACK_WITHIN
 from nixbridge.delivery import PackOptions, choose_compression, previous_images
@@ -121,7 +121,7 @@ def copy(
     named = dict(zip(destinations, parsed, strict=True))
     images = [parse_inspectable(text) for text in against if is_destination(text)]
     if credentials is not None:
-        _refuse_several_registries([*parsed, *images])
+        refuse_several_registries([*parsed, *images], option="--dest-creds")
     if is_streamed and is_json:
         raise InputError("the archive and the JSON document cannot both go to standard output")
     compressed = choose_compression(named, compression)
@@ -164,18 +164,3 @@ def copy(
         console.say("\n".join(delivery.references))
     else:
         console.data("\n".join(delivery.references))
-
-
-def _refuse_several_registries(destinations: Sequence[object]) -> None:
-    """Refuse to show one registry's credentials to another.
-
-    Raises `InputError`.
-    """
-    from nixbridge.destinations.registry import Registry  # noqa: PLC0415 - it knows HTTP
-
-    found = {each.name.repository.registry for each in destinations if isinstance(each, Registry)}
-    if len(found) > 1:
-        raise InputError(
-            f"`--dest-creds` would be shown to {' and '.join(sorted(found))}",
-            hint="log in with `docker login` or `podman login`, or copy to one after the other",
-        )

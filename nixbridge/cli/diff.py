@@ -23,6 +23,7 @@ from nixbridge.cli.options import (
     VERBOSE,
     Run,
     nix_arguments_of,
+    refuse_several_registries,
 )
 from nixbridge.destinations.reference import is_destination, parse_inspectable
 from nixbridge.destinations.stored_image import StoredImage
@@ -70,11 +71,12 @@ def diff(
     access = context.obj.access(
         credentials=credentials, tls_verify=tls_verify, certificates=certificates
     )
-    stored = {
-        text: parse_inspectable(text).inspect(access)
-        for text in dict.fromkeys((old, new))
-        if is_destination(text)
+    places = {
+        text: parse_inspectable(text) for text in dict.fromkeys((old, new)) if is_destination(text)
     }
+    if credentials is not None:
+        refuse_several_registries(places.values(), option="--creds")
+    stored = {text: place.inspect(access) for text, place in places.items()}
 
     def contents(text: str) -> Contents:
         if text in stored:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -171,3 +171,18 @@ def nix_arguments_of(expressions: Sequence[str], strings: Sequence[str]) -> NixA
         return dict(word.split("=", 1) for word in words)
 
     return NixArguments(expressions=pairs(expressions), strings=pairs(strings))
+
+
+def refuse_several_registries(places: Iterable[object], *, option: str) -> None:
+    """Refuse to show one registry's credentials, which `option` gives, to another.
+
+    Raises `InputError`.
+    """
+    from nixbridge.destinations.registry import Registry  # noqa: PLC0415
+
+    found = {each.name.repository.registry for each in places if isinstance(each, Registry)}
+    if len(found) > 1:
+        raise InputError(
+            f"`{option}` would be shown to {' and '.join(sorted(found))}",
+            hint="log in with `docker login` or `podman login`, or name images of one registry",
+        )
