@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -194,6 +195,8 @@ def main() -> None:
     )
     parser.add_argument("--layers", type=int, nargs="+", default=[20], help="budgets to try")
     options = parser.parse_args()
+    # As an exception it ends the registry and removes what was written.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     program = shutil.which("docker-registry")
     if program is None:
         sys.exit("docker-registry is not on PATH: `apt-get install docker-registry`")
