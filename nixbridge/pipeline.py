@@ -49,7 +49,14 @@ from nixbridge.evaluator import (
     find_nix,
 )
 from nixbridge.image import BaseImage, read_base_image
-from nixbridge.layering import LayerPlan, PlanCosts, PlanOptions, compare_strategies, plan_layers
+from nixbridge.layering import (
+    LayerPlan,
+    PlanCosts,
+    PlanOptions,
+    compare_strategies,
+    plan_family,
+    plan_layers,
+)
 from nixbridge.oci import Platform
 from nixbridge.packing import LayerCache, LayerRecipe, layer_cache_path
 from nixbridge.plugins import PluginGroup, plugins
@@ -281,6 +288,20 @@ def plan(described: Described, options: PlanOptions | None = None) -> LayerPlan:
     Raises `PlanError`, `InputError`.
     """
     return plan_layers(described.description, options, base_layer_count=_base_count(described))
+
+
+def plan_together(
+    images: Mapping[str, Described], options: PlanOptions | None = None
+) -> dict[str, LayerPlan]:
+    """Plan images, by their names, so that they share layers.
+
+    Raises `PlanError`, `InputError`.
+    """
+    return plan_family(
+        {name: image.description for name, image in images.items()},
+        options,
+        base_layer_counts={name: _base_count(image) for name, image in images.items()},
+    )
 
 
 def plan_costs(described: Described, layer_plan: LayerPlan, options: PlanOptions) -> PlanCosts:

@@ -37,9 +37,8 @@ from nixbridge.cli.options import (
 from nixbridge.cli.stable import PLAN_FILE, REPACK_WITHIN
 from nixbridge.console import Console
 from nixbridge.delivery import Described
-from nixbridge.description import ImageDescription
 from nixbridge.errors import InputError, PlanError
-from nixbridge.layering import LayerPlan, PlanOptions, plan_family, plan_file_text, plan_layers
+from nixbridge.layering import LayerPlan, PlanOptions, plan_file_text
 from nixbridge.previous import Keeping, read_plan_file, read_previous
 from nixbridge.report.family import family_document, family_table
 from nixbridge.report.plan import plan_document, plan_table
@@ -212,17 +211,17 @@ def _check_push(update: Update, most_bytes: int | None) -> None:
 
 
 def _plan_family(images: Sequence[Described], options: PlanOptions) -> _Planned:
-    descriptions: dict[str, ImageDescription] = {}
+    named: dict[str, Described] = {}
     for image in images:
         name = image.description.name
-        if name in descriptions:
+        if name in named:
             raise InputError(
                 f"two images are called `{name}`",
                 hint="plans are told apart by the images' names: give each one of its own",
             )
-        descriptions[name] = image.description
-    plans = plan_family(descriptions, options)
-    alone = {name: plan_layers(description, options) for name, description in descriptions.items()}
+        named[name] = image
+    plans = pipeline.plan_together(named, options)
+    alone = {name: pipeline.plan(image, options) for name, image in named.items()}
     return _Planned(
         plans=plans, text=family_table(plans, alone), document=family_document(plans, alone)
     )

@@ -16,7 +16,7 @@ from nixbridge.closure import ClosureGraph, StorePath
 from nixbridge.description import ImageDescription
 from nixbridge.layering.cost_model import CostModel
 from nixbridge.layering.options import PlanOptions
-from nixbridge.layering.plan import LayerPlan, PlannedPath
+from nixbridge.layering.plan import MOST_LAYERS, LayerPlan, PlannedPath
 from nixbridge.layering.planner import PlanPart, plan_layers, plan_parts
 from nixbridge.layering.stability import PreviousLayer, PreviousPlan
 from nixbridge.layering.strategy import LayerTask, PathGroup, Strategy, find_strategy
@@ -34,16 +34,19 @@ def plan_family(
     descriptions: Mapping[str, ImageDescription],
     options: PlanOptions | None = None,
     *,
+    base_layer_counts: Mapping[str, int] | None = None,
     strategy_of: Callable[[str], Strategy] = find_strategy,
 ) -> dict[str, LayerPlan]:
     """Plan images together, each by its name; `options` are for all of them.
 
     Where they name no strategy it is `update-cost`, whatever the descriptions say.
+    `base_layer_counts` tell how many layers the images have that they build upon.
 
     Raises `PlanError`, `InputError`: as `plan_layers`; or two images know different things of a
     store path.
     """
     options = options or PlanOptions()
+    base_counts = base_layer_counts or {}
     graph = ClosureGraph.of(
         info for description in descriptions.values() for info in description.closure
     )
@@ -60,7 +63,7 @@ def plan_family(
             options.learned,
         ),
         strategy=strategy_of(options.strategy or FAMILY_STRATEGY),
-        budgets={place: _budget(part) for place, part in parts.items()},
+        budgets=_budgets(parts, descriptions, options, base_counts),
     )
     layers = _split(family, _shares(family, parts))
     plans = {}
@@ -68,7 +71,10 @@ def plan_family(
         own = tuple(layer for place in parts if place[0] == name for layer in layers[place])
         previous = PreviousPlan(layers=own, is_followed=True)
         plans[name] = plan_layers(
-            description, replace(options, previous=previous), strategy_of=strategy_of
+            description,
+            replace(options, previous=previous),
+            base_layer_count=base_counts.get(name, 0),
+            strategy_of=strategy_of,
         )
     return plans
 
@@ -86,9 +92,24 @@ class _Family:
         return sum(self.graph[path].nar_size_bytes for path in paths)
 
 
-def _budget(part: PlanPart) -> int:
-    most = part.layer.max_layers
-    return most if most >= 1 else len(part.wanted)
+def _budgets(
+    parts: Mapping[Place, PlanPart],
+    descriptions: Mapping[str, ImageDescription],
+    options: PlanOptions,
+    base_counts: Mapping[str, int],
+) -> dict[Place, int]:
+    """Return how many layers each part may have; an image's own part, what the others leave."""
+    budgets: dict[Place, int] = {}
+    for (name, number), part in parts.items():
+        most = part.layer.max_layers
+        budget = min(most, len(part.wanted)) if most >= 1 else len(part.wanted)
+        if part.is_own:
+            below = sum(budgets[name, other] for other in range(number))
+            database_count = 0 if descriptions[name].nix_database is None else 1
+            taken = base_counts.get(name, 0) + below + database_count + options.leave_layers
+            budget = max(1, min(budget, MOST_LAYERS - taken))
+        budgets[name, number] = budget
+    return budgets
 
 
 def _item(path: StorePath, planned: tuple[PlannedPath, ...]) -> _Item:

@@ -144,6 +144,22 @@ def test_images_that_know_different_things_of_a_path_are_refused() -> None:
     )
 
 
+def test_family_keeps_to_the_layers_that_a_runtime_takes() -> None:
+    names = [f"n{number:03}" for number in range(200)]
+    graph = dict.fromkeys(names, "")
+    family = {
+        "a": image_of(graph, part("n000", 1), part(" ".join(names), 0)),
+        "b": image_of(graph, part(" ".join(names[50:]), 0)),
+    }
+    plans = plan_family(
+        family, PlanOptions(strategy="popularity", leave_layers=7), base_layer_counts={"a": 20}
+    )
+    assert len(plans["a"].layers) <= 127 - 7 - 20
+    assert len(plans["b"].layers) <= 127 - 7
+    # What both need is in layers of both.
+    assert sum(distinct(plans).values()) == len(names)
+
+
 @st.composite
 def families(draw: st.DrawFn) -> dict[str, ImageDescription]:
     labels = [f"n{number}" for number in range(draw(st.integers(1, 10)))]
