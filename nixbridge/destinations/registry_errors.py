@@ -23,6 +23,8 @@ _SHOWN_CHARACTERS: Final = 300
 _SERVER_ERRORS: Final = 500
 # The same may be asked again: it was not done, or not seen to be done.
 _TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
+# Something that was there is no longer: registries are cleaned up now and then.
+_VANISHED: Final = frozenset({"BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN"})
 # What GitHub calls the right to write; of other registries we do not know the word.
 _WRITE_SCOPES: Final = {"ghcr.io": "write:packages"}
 
@@ -65,11 +67,6 @@ class Circumstances:
 def is_transient(status: int) -> bool:
     """Return whether an answer of that status may be another one the next time."""
     return status in _TRANSIENT
-
-
-def error_code(answer: Answer) -> str:
-    """Return the code that the registry gave its error, for example `BLOB_UNKNOWN`, or nothing."""
-    return _first_error(answer)[0]
 
 
 def refusal(
@@ -150,20 +147,12 @@ def _one_line(text: str) -> str:
 
 
 def _hint(answer: Answer, c: Circumstances) -> str | None:
-    login = "docker login" if c.host == DOCKER_HUB else f"docker login {c.host}"
+    if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return _login_hint(answer, c)
     hint = None
     match answer.status:
-        case 401 | 403 if c.credentials is None:
-            hint = f"log in with `{login}`"
-            if c.writes:
-                hint += ", or give `--dest-creds USER:PASSWORD`"
-        case 401:
-            hint = f"log in anew, with `{login}`"
-        case 403 if c.writes and c.host in _WRITE_SCOPES:
-            scope = _WRITE_SCOPES[c.host]
-            hint = f"the token needs the scope `{scope}`, or log in with `{login}`"
-        case 403:
-            hint = f"see that they may do this, or log in as somebody else, with `{login}`"
+        case _ if _first_error(answer)[0] in _VANISHED:
+            hint = "run it again"
         case 404 if c.writes:
             hint = "see that the name is right; some registries want a repository to be made first"
         case 413:
@@ -175,3 +164,15 @@ def _hint(answer: Answer, c: Circumstances) -> str | None:
         case _:
             pass
     return hint
+
+
+def _login_hint(answer: Answer, c: Circumstances) -> str:
+    login = "docker login" if c.host == DOCKER_HUB else f"docker login {c.host}"
+    if c.credentials is None:
+        otherwise = ", or give `--dest-creds USER:PASSWORD`" if c.writes else ""
+        return f"log in with `{login}`{otherwise}"
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        return f"log in anew, with `{login}`"
+    if c.writes and c.host in _WRITE_SCOPES:
+        return f"the token needs the scope `{_WRITE_SCOPES[c.host]}`, or log in with `{login}`"
+    return f"see that they may do this, or log in as somebody else, with `{login}`"

@@ -202,6 +202,33 @@ def test_nonsense_is_refused(fake: FakeRegistry, shop: Shop, nonsense: str) -> N
     assert is_image or ("shop", "1") not in fake.manifests
 
 
+@pytest.mark.parametrize(
+    ("method", "status", "code", "hint"),
+    [
+        ("PUT", 400, "MANIFEST_BLOB_UNKNOWN", "run it again"),
+        (
+            *("POST", 404, "NAME_UNKNOWN"),
+            "see that the name is right; some registries want a repository to be made first",
+        ),
+        (
+            *("PUT", 413, "SIZE_INVALID"),
+            "the registry, or a proxy before it, takes only smaller blobs: plan more layers",
+        ),
+        ("PUT", 418, "UNKNOWN", None),
+    ],
+)
+def test_a_refusal_comes_with_what_one_can_do(
+    fake: FakeRegistry, shop: Shop, method: str, status: int, code: str, hint: str | None
+) -> None:
+    fake.on(method, "/manifests/1$" if method == "PUT" else "/uploads/", fail(status, code, "so"))
+    with pytest.raises(DestinationError) as caught:
+        shop.deliver(f"docker://{fake.host}/shop:1")
+    words = code.lower().replace("_", " ")
+    assert caught.value.message == f"{fake.host} refused to write `shop`: {status} {words}: so"
+    assert caught.value.hint == hint
+    assert shop.waits.seconds == []
+
+
 def test_a_proxy_is_asked_where_the_environment_names_one(fake: FakeRegistry, shop: Shop) -> None:
     reference = "docker://registry.example.org/shop:1"
     environment = {"http_proxy": f"http://me:hush@{fake.host}", "HTTPS_PROXY": fake.host}
