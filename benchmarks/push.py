@@ -59,11 +59,11 @@ STREAM: Final = "nixpkgs' stream | skopeo"
 
 
 def words(size_bytes: int) -> bytes:
-    """Return text that is compressed to about a third, as programs are; the same every time."""
+    """Return about so much text that is compressed to two fifths; the same every time."""
     chance = random.Random(5)  # noqa: S311 - not a secret
-    vocabulary = [chance.randbytes(chance.randint(2, 12)) for _ in range(3000)]
-    pieces = chance.choices(vocabulary, k=size_bytes // 7 + 1)
-    return b"".join(pieces)[:size_bytes]
+    vocabulary = [chance.randbytes(chance.randint(4, 24)) for _ in range(1500)]
+    pieces = chance.choices(vocabulary, k=size_bytes // 13)
+    return b"".join(pieces)
 
 
 def make_store_path(place: Path, number: int, size_bytes: int, text: bytes) -> None:
