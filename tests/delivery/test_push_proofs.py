@@ -156,7 +156,8 @@ def test_of_a_hundred_paths_only_the_one_that_changed_is_read(
     changed = image.change(7)
     image.forget()
     opened = opened_by_nixbridge(machine, strace, "image.json", new, "--against", old, *PLAIN)
-    assert {name for name in below(store, opened) if not name.endswith("/nix/store")} == {
+    found = {name.rstrip("/") for name in below(store, opened)}
+    assert {name for name in found if not name.endswith("/nix/store")} == {
         str(machine.place(changed)),
         f"{machine.place(changed)}/file",
     }
@@ -202,7 +203,8 @@ def test_the_document_tells_what_was_done_with_each_layer(
     }
     assert (third["readBytes"], third["sentBytes"]) == (0, 0)
     image.forget()
-    read = copied(machine, "image.json", new, "--no-trust-annotations", *PLAIN)
+    # The layers are kept as they were in any case, but nobody's word is taken for their bytes.
+    read = copied(machine, "image.json", new, "--against", new, "--no-trust-annotations", *PLAIN)
     assert read["readBytes"] == 9 * 30_000 + 35_000
     assert read["digest"] == second["digest"]
 
