@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from layering.test_history import FIRST, SECOND, THIRD
+from layering.test_layering_history import FIRST, SECOND, THIRD
 from nixbridge.closure import ClosureGraph
 from nixbridge.description import ImageDescription, describe_closure, description_document
 from nixbridge.destinations import Access
