@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -105,6 +106,12 @@ def needs_namespaces() -> None:
 def repository() -> Path:
     """The top of the checkout."""
     return REPOSITORY
+
+
+def pytest_configure() -> None:
+    """Let interrupts mean what they do at a terminal, also in a run in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
