@@ -30,15 +30,15 @@ def group_by_large_paths(task: LayerTask) -> Mapping[int, Sequence[StorePath]]:
     These are a set of bits, the lowest for the largest candidate.
     """
     large = _largest_first(task)
-    users_first = task.graph.references_first()[::-1]
+    closure = _UsersFirst(task)
     # To look at one more never makes fewer groups, and mostly makes more.
     low, high = 0, len(large)
     if task.max_layers >= 1:
         high = min(high, task.max_layers)
-    groups = _group(task, users_first, large[:low])
+    groups = closure.group(large[:low])
     while low < high:
         middle = (low + high + 1) // 2
-        found = _group(task, users_first, large[:middle])
+        found = closure.group(large[:middle])
         if task.max_layers < 1 or len(found) <= task.max_layers:
             low, groups = middle, found
         else:
@@ -53,20 +53,30 @@ def _largest_first(task: LayerTask) -> list[StorePath]:
     return sorted(task.candidates, key=place)
 
 
-def _group(
-    task: LayerTask, users_first: Sequence[StorePath], large: Sequence[StorePath]
-) -> Mapping[int, list[StorePath]]:
-    own = {path: 1 << number for number, path in enumerate(large)}
-    needed_by = dict.fromkeys(users_first, 0)
-    groups: dict[int, list[StorePath]] = {}
-    for path in users_first:
-        owners = own.get(path, needed_by[path])
-        for reference in task.graph[path].references:
-            if reference != path:
+class _UsersFirst:
+    """The closure with its paths as numbers, each before those that it refers to."""
+
+    def __init__(self, task: LayerTask) -> None:
+        self._paths = task.graph.references_first()[::-1]
+        self._numbers = {path: number for number, path in enumerate(self._paths)}
+        self._references = [
+            [self._numbers[other] for other in task.graph[path].references if other != path]
+            for path in self._paths
+        ]
+        self._is_candidate = [path in task.candidates for path in self._paths]
+
+    def group(self, large: Sequence[StorePath]) -> Mapping[int, list[StorePath]]:
+        """Return the candidates by those of `large` that need them."""
+        own = {self._numbers[path]: 1 << bit for bit, path in enumerate(large)}
+        needed_by = [0] * len(self._paths)
+        groups: dict[int, list[StorePath]] = {}
+        for number, path in enumerate(self._paths):
+            owners = own.get(number, needed_by[number])
+            for reference in self._references[number]:
                 needed_by[reference] |= owners
-        if path in task.candidates:
-            groups.setdefault(owners, []).append(path)
-    return groups
+            if self._is_candidate[number]:
+                groups.setdefault(owners, []).append(path)
+        return groups
 
 
 def _reason(large: Sequence[StorePath], owners: int) -> str:

@@ -114,6 +114,7 @@ class _Neighbours:
     def __init__(self, layers: _Layers, graph: ClosureGraph, paths: Sequence[StorePath]) -> None:
         self._layers = layers
         self._line = sorted(map(self._place, layers.alive))
+        self._first_new = len(paths)
         numbers = {path: number for number, path in enumerate(paths)}
         self._links = [
             self._heaviest(
@@ -123,8 +124,10 @@ class _Neighbours:
         ]
 
     def of(self, layer: int) -> Iterable[int]:
+        """Return those near a layer: of a single path only the heavier ones, the others try it."""
         at = bisect_left(self._line, self._place(layer))
-        near = self._line[max(0, at - _NEAR) : at + _NEAR + 1]
+        first = at if layer < self._first_new else max(0, at - _NEAR)
+        near = self._line[first : at + _NEAR + 1]
         others = {place[2] for place in near} | {*map(self._layers.find, self._links[layer])}
         others.discard(layer)
         return sorted(others)
