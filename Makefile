@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 NIX := scripts/with-nix
 OUT := out
 
-.PHONY: image test test-quick lint format bench bench-updates setup setup-test clean
+.PHONY: image test test-quick lint format bench bench-plans bench-updates setup setup-test clean
 
 # The main job: render, build, pack, write and boot this repository's own image.
 image: setup
@@ -31,6 +31,9 @@ format: $(VENV)/.installed
 bench: setup
 	$(NIX) $(BIN)/python benchmarks/pack.py
 	$(NIX) $(BIN)/python benchmarks/push.py
+
+bench-plans: setup
+	$(NIX) $(BIN)/python benchmarks/plans.py
 
 bench-updates: setup-test
 	PYTHONPATH=tests $(NIX) $(BIN)/python benchmarks/updates.py
