@@ -108,7 +108,7 @@ def times() -> dict[str, Any]:
     rows = []
     for count in PATH_COUNTS:
         for name, graph in {"web": web(count), "flat": flat(count), "chain": chain(count)}.items():
-            weighed = {f"p{number:05}": 1 + number % 50 / 16 for number in range(count)}
+            weighed = {f"p{number:05}": 1 + number % 50 / 8 for number in range(count)}
             for kind, options in {
                 "equal": PlanOptions(strategy="update-cost"),
                 "learned": PlanOptions(strategy="update-cost", learned=weighed),

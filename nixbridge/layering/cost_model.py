@@ -16,6 +16,8 @@ from nixbridge.layering.strategy import PathGroup
 # The smallest step between weights is one in so many.
 _UNITS: Final = 1024
 
+_FEW_PLANES: Final = 2
+
 
 class CostModel:
     """What changes together in a closure, and what layers of its paths cost.
@@ -40,6 +42,11 @@ class CostModel:
             self._closures[path] = bits
         self._planes = _planes(members, len(graph))
         self.total_weight = self.weigh((1 << len(graph)) - 1)
+
+    @property
+    def has_many_weights(self) -> bool:
+        """Whether to weigh takes several times as long as where all paths weigh the same."""
+        return len(self._planes) > _FEW_PLANES
 
     def closure_bits(self, paths: Iterable[StorePath]) -> int:
         """Return the set of all that `paths` refer to, themselves included."""

@@ -20,7 +20,7 @@ from nixbridge.closure import PackageName, PathInfo, StorePath
 # A package is taken to have changed as often as the average in so many releases besides those seen.
 _SMOOTHING: Final = 1.0
 # Weights are rounded to parts of one, which makes plans faster.
-_STEPS: Final = 16
+_STEPS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,7 @@ from nixbridge.layering.cost_model import CostModel
 # nearly the same, so many on either side, and the heaviest of those that are referred to.
 _ALL_PAIRS: Final = 300
 _NEAR: Final = 8
+_NEAR_WITH_MANY_WEIGHTS: Final = 3
 _LINKS: Final = 4
 
 # What a merge adds to the cost, the layer, and the one that it is merged with.
@@ -30,7 +31,7 @@ def merge_greedily(
     """Return `paths` in at most `max_groups` groups, which is 1 at least."""
     layers = _Layers(model, graph, paths)
     if len(paths) > _ALL_PAIRS:
-        neighbours = _Neighbours(layers, graph, paths)
+        neighbours = _Neighbours(model, layers, graph, paths)
         _merge(layers, neighbours, max(max_groups, _ALL_PAIRS))
     _merge(layers, _AllPairs(layers), max_groups)
     return [[paths[number] for number in layers.members[layer]] for layer in layers.alive]
@@ -111,7 +112,10 @@ class _AllPairs:
 class _Neighbours:
     """Each layer may be merged with those that are like it, or that it refers to."""
 
-    def __init__(self, layers: _Layers, graph: ClosureGraph, paths: Sequence[StorePath]) -> None:
+    def __init__(
+        self, model: CostModel, layers: _Layers, graph: ClosureGraph, paths: Sequence[StorePath]
+    ) -> None:
+        self._near = _NEAR_WITH_MANY_WEIGHTS if model.has_many_weights else _NEAR
         self._layers = layers
         self._line = sorted(map(self._place, layers.alive))
         self._first_new = len(paths)
@@ -126,8 +130,8 @@ class _Neighbours:
     def of(self, layer: int) -> Iterable[int]:
         """Return those near a layer: of a single path only the heavier ones, the others try it."""
         at = bisect_left(self._line, self._place(layer))
-        first = at if layer < self._first_new else max(0, at - _NEAR)
-        near = self._line[first : at + _NEAR + 1]
+        first = at if layer < self._first_new else max(0, at - self._near)
+        near = self._line[first : at + self._near + 1]
         others = {place[2] for place in near} | {*map(self._layers.find, self._links[layer])}
         others.discard(layer)
         return sorted(others)

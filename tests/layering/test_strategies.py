@@ -115,10 +115,12 @@ def large_graph(count: int) -> ClosureGraph:
     return graph_of(references, sizes)
 
 
+@pytest.mark.parametrize("weight_count", [1, 20])
 @pytest.mark.parametrize("count", [_ALL_PAIRS + 1, _FEW_PATHS + 50])
-def test_large_closures_are_planned_as_well(count: int) -> None:
+def test_large_closures_are_planned_as_well(count: int, weight_count: int) -> None:
     graph = large_graph(count)
-    task = task_of(graph, 30)
+    weights = {path: 1.0 + number % weight_count for number, path in enumerate(graph.infos)}
+    task = task_of(graph, 30, weights=weights)
     model = CostModel(graph, task.weights)
     costs = {}
     for strategy in WITH_A_BUDGET:
