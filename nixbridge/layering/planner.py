@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from nixbridge.closure import ClosureGraph, StorePath
 from nixbridge.description import ImageDescription, LayerDescription
@@ -19,6 +20,9 @@ from nixbridge.layering.stability import Repacking, stable_groups
 from nixbridge.layering.strategy import LayerTask, PathGroup, Strategy, find_strategy
 from nixbridge.layering.weights import weigh_paths
 from nixbridge.layering.words import name_paths
+
+# What nix2container does stays as it is.
+_N2C_STRATEGY: Final = "popularity"
 
 
 def plan_layers(
@@ -58,6 +62,8 @@ def plan_layers(
             previous = previous.without(groups)
             repackings += [] if repacking is None else [repacking]
         _check(part.layer, groups, part.wanted)
+        if part.layer.strategy != _N2C_STRATEGY:
+            groups = _with_root_files_together(groups, part.wanted)
         for group in groups:
             paths = tuple(one for path in sorted(group.paths) for one in part.wanted[path])
             layers.append(
@@ -266,6 +272,28 @@ def _check(
             raise refuse(f"`{path}` is not placed")
     if 1 <= layer.max_layers < len(groups):
         raise refuse(f"{len(groups)} layers, where {layer.max_layers} may be")
+
+
+def _with_root_files_together(
+    groups: tuple[PathGroup, ...], wanted: Mapping[StorePath, tuple[PlannedPath, ...]]
+) -> tuple[PathGroup, ...]:
+    """Return the groups with all paths whose files are put at the root in the topmost that has one.
+
+    Two of them may have a file of one name: within a layer that is an error, and of two layers the
+    upper one would hide the file of the other, and nobody would be told.
+    """
+    at_root = {path for path, planned in wanted.items() if any(one.copy_to_root for one in planned)}
+    having = [number for number, group in enumerate(groups) if at_root.intersection(group.paths)]
+    if len(having) <= 1:
+        return groups
+    together = []
+    for number, group in enumerate(groups):
+        paths = set(group.paths) - at_root
+        if number == having[-1]:
+            paths |= at_root
+        if paths:
+            together.append(replace(group, paths=tuple(sorted(paths))))
+    return tuple(together)
 
 
 def _reason(

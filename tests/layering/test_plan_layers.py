@@ -130,6 +130,15 @@ def test_path_at_the_root_that_a_lower_layer_holds_is_not_in_the_store_twice() -
     assert plan_of({"a": ""}, layer_of("a"), layer_of("a", at_root="a")) == ["a", "/a"]
 
 
+def test_files_at_the_root_are_together_so_that_none_hides_another() -> None:
+    graph = {"a": "", "b": "", "c": "b", "d": ""}
+    for strategy in ("update-cost", "auto", "one-per-path"):
+        layers = plan_of(graph, layer_of("", at_root="a c d", max_layers=4, strategy=strategy))
+        assert layers == ["b", "/a /c /d"], strategy
+    # nix2container has them anywhere.
+    assert plan_of(graph, layer_of("", at_root="a c d", max_layers=4)) == ["b", "/d", "/c", "/a"]
+
+
 def test_perms_are_those_of_the_path() -> None:
     perms = (
         Perm(path=path_of("a"), regex="x"),

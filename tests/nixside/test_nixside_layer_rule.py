@@ -25,6 +25,18 @@ pytestmark = pytest.mark.nix
 
 _STORE_PATH = re.compile(r"/nix/store/[0-9a-z]{32}-[^/]+")
 
+# By itself, a rendered file is split into layers by our own functions.
+AS_NIX2CONTAINER = """
+{
+  pkgs ? import <nixbridge/debpkgs> { suite = "trixie"; },
+  maxLayers,
+}:
+import ./docker.nix {
+  inherit maxLayers pkgs;
+  inherit (import <nixbridge> { inherit pkgs; }) nix2container;
+}
+"""
+
 Graph = Mapping[str, list[str]]
 
 
@@ -85,8 +97,9 @@ def found(image: ImageFiles, at_root: str) -> list[set[str]]:
 def test_each_path_is_in_the_layer_where_nix2container_has_it(
     max_layers: int, repository: Path, tmp_path: Path
 ) -> None:
-    file = tmp_path / "docker.nix"
-    file.write_text(render(read_spec(repository / "nixbridge.toml")))
+    (tmp_path / "docker.nix").write_text(render(read_spec(repository / "nixbridge.toml")))
+    file = tmp_path / "as-nix2container.nix"
+    file.write_text(AS_NIX2CONTAINER)
     arguments = ("--arg", "maxLayers", str(max_layers))
     assert cli.main(["copy", str(file), f"oci:{tmp_path / 'image'}:test", *arguments, "-q"]) == 0
     description = json.loads(NixProgram().build(file, *arguments).read_text())
