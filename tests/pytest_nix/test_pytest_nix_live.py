@@ -361,6 +361,7 @@ def test_the_documentations_example(pytester: pytest.Pytester, repository: Path)
     assert len(test.strip().splitlines()) <= 10
     (pytester.path / "nixbridge.toml").write_text(f'[nix]\npackages = "debpkgs"\n\n{spec}')
     pytester.makepyfile(test_image=test)
-    result = pytester.runpytest()
+    # A process of its own, as a user's: here, other tests have imported what they like.
+    result = pytester.runpytest_subprocess()
     assert result.parseoutcomes()["passed"] == test.count("def test_")
     assert set(result.parseoutcomes()) == {"passed"}
