@@ -19,6 +19,7 @@ import math
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from nixbridge.report.table import format_size, format_table
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from registry_server import RegistryServer, running_registry
 
+REPOSITORY: Final = Path(__file__).parent.parent
 RESULTS: Final = Path(__file__).parent / "results" / "push.json"
 LOOPBACK_SENT: Final = Path("/sys/class/net/lo/statistics/tx_bytes")
 
@@ -42,6 +44,8 @@ MEDIAN_FILE_BYTES: Final = 3_400
 SIGMA: Final = 1.8
 LARGEST_FILE_BYTES: Final = 8 << 20
 FILES_A_DIRECTORY: Final = 300
+# Of so much of real files the contents of ours are cut.
+TEXT_BYTES: Final = 128 << 20
 
 COLD: Final = "cold"
 WITH_CACHE: Final = "again, with cache"
@@ -58,12 +62,23 @@ STREAM: Final = "nixpkgs' stream | skopeo"
 # What is pushed.
 
 
-def words(size_bytes: int) -> bytes:
-    """Return about so much text that is compressed to two fifths; the same every time."""
-    chance = random.Random(5)  # noqa: S311 - not a secret
-    vocabulary = [chance.randbytes(chance.randint(4, 24)) for _ in range(1500)]
-    pieces = chance.choices(vocabulary, k=size_bytes // 13)
-    return b"".join(pieces)
+def real_text() -> bytes:
+    """Return what the files of the repository's own image hold, as far as there is room.
+
+    How fast a compressor is depends on what it compresses, and what programs are made of is not
+    easily made up.
+    """
+    command = [sys.executable, "-m", "nixbridge", "closure", "--json", "--quiet"]
+    done = subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
+    text = bytearray()
+    for entry in json.loads(done.stdout)["paths"]:
+        for directory, folders, names in os.walk(entry["path"]):
+            folders.sort()
+            for name in sorted(names):
+                file = Path(directory) / name
+                if not file.is_symlink() and len(text) < TEXT_BYTES:
+                    text += file.read_bytes()
+    return bytes(text)
 
 
 def make_store_path(place: Path, number: int, size_bytes: int, text: bytes) -> None:
@@ -84,7 +99,7 @@ def make_store_path(place: Path, number: int, size_bytes: int, text: bytes) -> N
 @contextlib.contextmanager
 def store_paths(scratch: Path, scale: float) -> Iterator[tuple[list[str], str]]:
     """Add paths to the store, and one to replace the first; they are deleted in the end."""
-    text = words(4 * LARGEST_FILE_BYTES)
+    text = real_text()
     chance = random.Random(6)  # noqa: S311
     weights = [chance.lognormvariate(0, 1.2) for _ in range(STORE_PATHS)]
     sizes = [int(SIZE_BYTES * scale * weight / sum(weights)) + 1 for weight in weights]
@@ -406,6 +421,8 @@ def main() -> None:
     options = parser.parse_args()
     if shutil.which("docker-registry") is None:
         raise SystemExit("there is no docker-registry on PATH: `scripts/setup test` installs it")
+    # As an exception it lets the store be tidied up.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="nixbridge-bench-") as name:
         results = measure(Path(name), options.scale, options.rounds)
     claims = ratios(results)
