@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -442,7 +442,8 @@ def disturb(directory: str, seed: int) -> list[str]:
     cache = Cache(Path(directory))
     for turn in range(10):
         if seed == 0:
-            with cache.path.open("r+b") as file:
+            # It is not there in the moment in which it is begun anew.
+            with suppress(FileNotFoundError), cache.path.open("r+b") as file:
                 file.write(b"damage" * turn)
             time.sleep(0.01)
         else:
