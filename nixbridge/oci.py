@@ -48,6 +48,11 @@ _REFERENCE: Final = re.compile(
 )
 _NAME_MAX_CHARACTERS: Final = 255
 
+# What `uname -m` and Nix say, in Go's words.
+GO_ARCHITECTURES: Final[Mapping[str, str]] = MappingProxyType(
+    {"aarch64": "arm64", "armv7l": "arm", "i686": "386", "x86_64": "amd64"}
+)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Digest:
@@ -109,6 +114,11 @@ class Platform:
 
     architecture: str
     os: str = "linux"
+
+    @classmethod
+    def of_machine(cls, machine: str) -> Self:
+        """Return the platform of a machine that `uname -m` calls so."""
+        return cls(architecture=GO_ARCHITECTURES.get(machine, machine))
 
     def __str__(self) -> str:
         return f"{self.os}/{self.architecture}"

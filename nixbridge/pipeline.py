@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from nixbridge.closure import ClosureGraph, PathInfo, StorePath, StoreRoot
 from nixbridge.delivery import (
@@ -73,9 +73,6 @@ from nixbridge.source import (
     SpecSource,
     StorePathSource,
 )
-
-# What `uname -m` says, in Go's words.
-_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
 
 
 class Progress(ProgressListener, DeliveryListener, Protocol):
@@ -253,13 +250,12 @@ def _title(source: Source) -> str:
 
 def _describe_paths(nix: Nix, roots: Sequence[StorePath]) -> ImageDescription:
     infos: tuple[PathInfo, ...] = nix.path_infos(roots)
-    machine = os.uname().machine
     return describe_closure(
         ClosureGraph.of(infos),
         roots,
         name=roots[0].name.lower(),
         tag=roots[0].hash_part,
-        platform=Platform(architecture=_ARCHITECTURES.get(machine, machine)),
+        platform=Platform.of_machine(os.uname().machine),
     )
 
 

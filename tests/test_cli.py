@@ -141,6 +141,28 @@ def test_the_readme_has_every_exit_code(repository: Path) -> None:
             ),
         ),
         (
+            [
+                *("copy", ".", "docker://ghcr.io/a:2", "--dest-creds", "me:hush"),
+                *("--history", "docker://quay.io/a:1"),
+            ],
+            (
+                "error: `--dest-creds` would be shown to ghcr.io and quay.io\n"
+                "  hint: log in with `docker login` or `podman login`, or name images of one "
+                "registry\n"
+            ),
+        ),
+        (
+            [
+                *("plan", ".", "--against", "docker://ghcr.io/a:2", "--creds", "me:hush"),
+                *("--history", "docker://quay.io/a:1"),
+            ],
+            (
+                "error: `--creds` would be shown to ghcr.io and quay.io\n"
+                "  hint: log in with `docker login` or `podman login`, or name images of one "
+                "registry\n"
+            ),
+        ),
+        (
             ["copy", ".", "docker://ghcr.io/a", "docker-archive:a.tar"],
             (
                 "error: layers go to `docker://ghcr.io/a` with compression `gzip`, and to "

@@ -119,7 +119,7 @@ def copy(
     parsed = [parse_destination(text) for text in destinations]
     is_streamed = any(isinstance(each, DockerArchive) and each.path is None for each in parsed)
     named = dict(zip(destinations, parsed, strict=True))
-    images = [parse_inspectable(text) for text in against if is_destination(text)]
+    images = [parse_inspectable(text) for text in (*against, *history) if is_destination(text)]
     if credentials is not None:
         refuse_several_registries([*parsed, *images], option="--dest-creds")
     if is_streamed and is_json:

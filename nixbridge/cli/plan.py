@@ -33,10 +33,12 @@ from nixbridge.cli.options import (
     TLS_VERIFY,
     VERBOSE,
     nix_arguments_of,
+    refuse_several_registries,
 )
 from nixbridge.cli.stable import PLAN_FILE, REPACK_WITHIN
 from nixbridge.console import Console
 from nixbridge.delivery import Described
+from nixbridge.destinations.reference import is_destination, parse_inspectable
 from nixbridge.errors import InputError, PlanError
 from nixbridge.layering import LayerPlan, PlanOptions, plan_file_text
 from nixbridge.previous import Keeping, read_plan_file, read_previous
@@ -121,6 +123,11 @@ def plan(
     access = context.obj.access(
         credentials=credentials, tls_verify=tls_verify, certificates=certificates
     )
+    if credentials is not None:
+        read = (*history, *([] if against is None else [against]))
+        refuse_several_registries(
+            [parse_inspectable(text) for text in read if is_destination(text)], option="--creds"
+        )
     keeping = Keeping(
         previous=[] if against is None else [read_previous(against, access)],
         followed=None if plan_file is None else read_plan_file(plan_file),
@@ -135,16 +142,15 @@ def plan(
             for source in named
         ]
         if shared:
-            planned = _plan_family(images, wishes.options(images[0], context.obj.access()))
+            planned = _plan_family(images, wishes.options(images[0], access))
         else:
             previous = keeping.plan_for(images[0].description, console.warn)
-            options = wishes.options(images[0], context.obj.access(), previous)
+            options = wishes.options(images[0], access, previous)
             planned = _plan_image(images[0], options, keeping, console, most_bytes)
             if html is not None:
                 (layer_plan,) = planned.plans.values()
                 pipeline.write_text(html, pipeline.plan_page(images[0], layer_plan, options))
-        if html is not None:
-            console.say(f"wrote {html}")
+                console.say(f"wrote {html}")
     if save is not None:
         pipeline.write_text(save, plan_file_text(planned.plans))
         console.say(f"wrote {save}")

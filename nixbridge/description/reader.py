@@ -28,7 +28,7 @@ from nixbridge.description.description import (
 )
 from nixbridge.description.fields import Fields
 from nixbridge.errors import InputError, near_miss_hint
-from nixbridge.oci import ImageReference, Platform
+from nixbridge.oci import GO_ARCHITECTURES, ImageReference, Platform
 
 # https://go.dev/doc/install/source#environment, those that run Linux.
 _ARCHITECTURES: Final = (
@@ -45,9 +45,6 @@ _ARCHITECTURES: Final = (
     "ppc64le",
     "riscv64",
     "s390x",
-)
-_NIX_ARCHITECTURES: Final[Mapping[str, str]] = MappingProxyType(
-    {"aarch64": "arm64", "armv7l": "arm", "i686": "386", "x86_64": "amd64"}
 )
 _OPERATING_SYSTEMS: Final = ("linux",)
 
@@ -216,11 +213,11 @@ def _tag(fields: Fields, fallback_tag: str | None) -> str:
 
 def _architecture(fields: Fields) -> str:
     architecture = fields.text("architecture")
-    if architecture in _NIX_ARCHITECTURES:
+    if architecture in GO_ARCHITECTURES:
         raise fields.error(
             "architecture",
             f"is Nix's word `{architecture}`; images use Go's",
-            hint=f"did you mean `{_NIX_ARCHITECTURES[architecture]}`?",
+            hint=f"did you mean `{GO_ARCHITECTURES[architecture]}`?",
         )
     return _choice(fields, "architecture", _ARCHITECTURES)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nixbridge.destinations.destination import LayerSource
+from nixbridge.destinations.repository import split_registry
 from nixbridge.errors import InputError
 from nixbridge.image import Image
 from nixbridge.oci import BlobDigest, ImageReference
@@ -114,20 +115,9 @@ class Catalogue:
             return self._blobs.get(repository, {}).get(digest)
 
 
-def has_registry(reference: ImageReference) -> bool:
-    """Return whether a name begins with that of a registry, as docker and podman see it.
-
-    https://github.com/distribution/reference/blob/v0.6.0/normalize.go
-    """
-    first, slash, _ = reference.name.partition("/")
-    return bool(slash) and ("." in first or ":" in first or first == "localhost")
-
-
 def repository_of(reference: ImageReference) -> str:
     """Return the repository that an image is served in: its name, without a registry's.
 
     `ghcr.io/me/app` is `me/app`: a registry's name may have a colon, and a path must not.
     """
-    if has_registry(reference):
-        return reference.name.partition("/")[2]
-    return reference.name
+    return split_registry(reference.name)[1]

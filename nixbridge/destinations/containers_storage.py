@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from io import FileIO
 from typing import Final, Self
 
-from nixbridge.destinations.catalogue import has_registry
 from nixbridge.destinations.destination import Access
 from nixbridge.destinations.engine import Engine, EngineWriter, parse_engine_reference
+from nixbridge.destinations.repository import split_registry
 from nixbridge.destinations.stored_image import StoredImage
 from nixbridge.errors import DestinationError, InputError, IntegrityError
 from nixbridge.evaluator import Completed, SubprocessRunner
@@ -109,7 +109,7 @@ class ContainersStorage:
                 raise InputError(f"`{_TRANSPORT}:{text}` has a `[` without its `]`")
             storage = Storage.parse(spec)
         reference = parse_engine_reference(_TRANSPORT, name)
-        if not has_registry(reference):
+        if split_registry(reference.name)[0] is None:
             reference = ImageReference(
                 name=f"{_LOCAL_REGISTRY}/{reference.name}", tag=reference.tag
             )

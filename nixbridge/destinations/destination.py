@@ -33,8 +33,8 @@ class BlobPlaces(Protocol):
         """Keep in mind that `repository` has these blobs."""
 
 
-def _unheard(message: str, hint: str | None = None) -> None:
-    pass
+def unheard(message: str, hint: str | None = None) -> None:
+    """Take a warning that nobody wants to hear."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ class Access:
     credentials: str | None = field(default=None, repr=False)
     verifies_tls: bool = True
     certificates: Path | None = None
-    warn: Warn = _unheard
+    warn: Warn = unheard
     places: BlobPlaces | None = None
 
 

@@ -14,7 +14,7 @@ from io import FileIO
 from typing import Final
 
 from nixbridge.destinations.catalogue import Catalogue, repository_of
-from nixbridge.destinations.destination import Access, LayerSource
+from nixbridge.destinations.destination import Access, LayerSource, unheard
 from nixbridge.destinations.docker_archive import DockerArchiveWriter
 from nixbridge.destinations.served import ServedWriter
 from nixbridge.destinations.serving import ListenAddress, RegistryServer
@@ -69,10 +69,6 @@ class Engine(ABC):
         """
 
 
-def _unheard(message: str, hint: str | None = None) -> None:
-    """Say nothing: what cannot be served is raised in the end."""
-
-
 class EngineWriter(ServedWriter):
     """One delivery to an engine; `reference` is what the image shall be called there."""
 
@@ -108,7 +104,8 @@ class EngineWriter(ServedWriter):
         repository, tag = repository_of(self._reference), self._reference.tag or _LATEST
         catalogue = Catalogue()
         catalogue.add(repository, tag, image, layers)
-        with RegistryServer(ListenAddress(), catalogue, warn=_unheard) as server:
+        # What cannot be served is raised in the end.
+        with RegistryServer(ListenAddress(), catalogue, warn=unheard) as server:
             server.start()
             served = ImageReference(name=f"{server.address}/{repository}", tag=tag)
             try:

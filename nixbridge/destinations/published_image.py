@@ -29,8 +29,6 @@ _ACCEPT: Final = f"{MEDIA_TYPE_MANIFEST}, {_DOCKER_MANIFEST}, {MEDIA_TYPE_INDEX}
 _MANIFEST_LIMIT_BYTES: Final = 4 << 20
 _CONFIG_LIMIT_BYTES: Final = 16 << 20
 _NOT_FOUND: Final = 404
-# What `uname -m` says, in Go's words.
-_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
 
 
 def read_published(
@@ -146,8 +144,7 @@ def _pick(index: Mapping[str, Any], name: PublishedName, platform: Platform | No
             continue  # what was said of an image, not one
         words = (described.get("os"), described.get("architecture"), described.get("variant"))
         found.setdefault("/".join(str(word) for word in words if word), str(entry.get("digest")))
-    machine = os.uname().machine
-    wanted = platform or Platform(architecture=_ARCHITECTURES.get(machine, machine))
+    wanted = platform or Platform.of_machine(os.uname().machine)
     fitting = [text for text in found if text == str(wanted) or text.startswith(f"{wanted}/")]
     if platform is None and not fitting and len(found) == 1:
         fitting = list(found)

@@ -96,12 +96,14 @@ def unreachable(
     """Return the error that no answer is; `doing` is None when we did not get so far."""
     hint = None
     if broken.is_tls:
-        hint = f"trust its authority: put it, as `ca.crt`, into `/etc/containers/certs.d/{host}`"
-        if writes:
-            hint = (
-                "trust its authority with `--dest-cert-dir DIR`, or, if it need not be who it says "
-                "that it is, or speaks plain http, say `--dest-tls-verify=false`"
-            )
+        prefix = "--dest-" if writes else "--"
+        hint = (
+            f"trust its authority with `{prefix}cert-dir DIR`, or, if it need not be who it says "
+            f"that it is, or speaks plain http, say `{prefix}tls-verify=false`"
+        )
+        if not writes:
+            # It may be `copy` that reads here: what a tag names by now, or `--against`.
+            hint += " (`copy` has `--dest-cert-dir` and `--dest-tls-verify`)"
     if doing is None:
         return DestinationError(f"{host} cannot be reached: {broken.reason}", hint=hint)
     return DestinationError(f"{host} failed to {doing}: {broken.reason}", hint=hint)

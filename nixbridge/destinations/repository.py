@@ -75,8 +75,8 @@ class PublishedName:
         return f"{self.repository}{tag}{digest}"
 
 
-def _repository(name: str) -> Repository:
-    """Tell the registry from the rest, as docker does.
+def split_registry(name: str) -> tuple[str | None, str]:
+    """Tell the registry of an image's name from the rest, as docker does; None is that it has none.
 
     https://github.com/distribution/reference/blob/v0.6.0/normalize.go (`splitDockerDomain`)
     """
@@ -84,7 +84,12 @@ def _repository(name: str) -> Repository:
     is_host = bool(slash) and (
         "." in first or ":" in first or first == "localhost" or first != first.lower()
     )
-    registry, path = (first, rest) if is_host else (DOCKER_HUB, name)
+    return (first, rest) if is_host else (None, name)
+
+
+def _repository(name: str) -> Repository:
+    registry, path = split_registry(name)
+    registry = registry or DOCKER_HUB
     if registry == _DOCKER_HUB_OLD:
         registry = DOCKER_HUB
     if registry == DOCKER_HUB and "/" not in path:

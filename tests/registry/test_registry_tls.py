@@ -105,6 +105,16 @@ def test_an_unknown_certificate_is_not_trusted(server: RegistryServer) -> None:
     )
 
 
+def test_who_only_reads_is_told_of_the_options_that_there_are(server: RegistryServer) -> None:
+    with pytest.raises(DestinationError) as caught:
+        hasty(server.reference("shop:2")).inspect(Access())
+    assert caught.value.hint == (
+        "trust its authority with `--cert-dir DIR`, or, if it need not be who it says that it is, "
+        "or speaks plain http, say `--tls-verify=false` (`copy` has `--dest-cert-dir` and "
+        "`--dest-tls-verify`)"
+    )
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_certificate_of_somebody_else_is_not_trusted(
     require_tool: Callable[[str], str], tmp_path: Path, host: str
