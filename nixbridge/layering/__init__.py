@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nixbridge.layering.comparison import PlanCosts, compare_strategies
+from nixbridge.layering.comparison import PlanCosts, compare_strategies, plan_floor_bytes
 from nixbridge.layering.cost_model import CostModel
 from nixbridge.layering.family import plan_family
 from nixbridge.layering.history import Release, learn_weights
@@ -50,6 +50,7 @@ __all__ = [
     "parse_plan_file",
     "plan_family",
     "plan_file_text",
+    "plan_floor_bytes",
     "plan_layers",
     "stable_groups",
 ]

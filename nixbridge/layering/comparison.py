@@ -59,8 +59,13 @@ def compare_strategies(
             others[name] = found.expected_bytes
     return PlanCosts(
         expected_bytes=plan.expected_bytes,
-        floor_bytes=cost_model_of(description, options).floor_bytes(
-            planned.info.path for layer in plan.layers for planned in layer.paths
-        ),
+        floor_bytes=plan_floor_bytes(description, plan, options),
         others_bytes=MappingProxyType(others),
+    )
+
+
+def plan_floor_bytes(description: ImageDescription, plan: LayerPlan, options: PlanOptions) -> float:
+    """Return the bytes that an update sends on average with a layer for each path of a plan."""
+    return cost_model_of(description, options).floor_bytes(
+        planned.info.path for layer in plan.layers for planned in layer.paths
     )

@@ -17,8 +17,8 @@ from nixbridge.layering import (
     LayerPlan,
     PlanOptions,
     Strategy,
-    cost_model_of,
     find_strategy,
+    plan_floor_bytes,
     plan_layers,
 )
 
@@ -82,12 +82,9 @@ def cost_curves(
         if points:
             ordered = sorted(points, key=lambda point: point.layer_count)
             found.append(CostCurve(strategy=name, points=tuple(ordered)))
-    model = cost_model_of(description, options)
     return CostCurves(
         curves=tuple(found),
-        floor_bytes=model.floor_bytes(
-            planned.info.path for layer in plan.layers for planned in layer.paths
-        ),
+        floor_bytes=plan_floor_bytes(description, plan, options),
         own_strategy=own_strategy,
         own=_point(plan),
     )
