@@ -246,7 +246,7 @@ def wait_for_the_end_of(process: int) -> None:
     for _ in range(300):
         try:
             state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # it may go while its file is read
             return
         if state == "Z":  # nobody waits for it here
             return
