@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from nixbridge.errors import InputError, near_miss_hint
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 class PluginGroup(StrEnum):
@@ -23,6 +26,9 @@ class PluginGroup(StrEnum):
 
 def plugins(group: PluginGroup) -> Mapping[str, EntryPoint]:
     """Return what is registered in `group` by name, sorted."""
+    # Python's own parser of metadata takes longer to import than most of our modules.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
     found = entry_points(group=group)
     return {name: found[name] for name in sorted(found.names)}
 

@@ -3,7 +3,8 @@
 What is in the tar is decided in `tree.py`, the headers are `header.py`; what becomes of the bytes
 is `pack.py`. Memory does not grow with the files: they are read straight into a few buffers of
 1 MiB that are used in turn. While one is hashed in a thread (`hashlib` lets go of the interpreter's
-lock) and given to the sink, the next is filled. In a worker (`workers.py`) the parent does both.
+lock) and given to the sink, the next is filled; on a machine with one processor a thread would only
+be in the way. In a worker (`workers.py`) the parent does both.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import sys
 from abc import ABC, abstractmethod
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Protocol
@@ -52,10 +54,21 @@ def write_tar(tree: LayerTree, sink: Sink, *, observer: Observer | None = None) 
 
     Raises `PackError`: a file is unreadable, or has not the size it had when the tree was made.
     """
+    if processor_count() == 1:
+        stream = _HashedStream(sink, None)
+        fill(stream, tree, observer)
+        return stream.finish()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="hash") as thread:
         stream = _HashedStream(sink, thread)
         fill(stream, tree, observer)
         return stream.finish()
+
+
+def processor_count() -> int:
+    """Return how many processors we may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Stream(ABC):
@@ -128,9 +141,9 @@ def split_buffers(memory: memoryview) -> list[memoryview]:
 
 
 class _HashedStream(Stream):
-    """Goes to a hash, in a thread, and to a sink."""
+    """Goes to a hash, in a thread where there is one, and to a sink."""
 
-    def __init__(self, sink: Sink, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, sink: Sink, thread: ThreadPoolExecutor | None) -> None:
         super().__init__(memoryview(bytearray(BUFFER_COUNT * BUFFER_BYTES)))
         self._sink = sink
         self._thread = thread
@@ -140,7 +153,10 @@ class _HashedStream(Stream):
 
     def pass_on(self, number: int, filled_bytes: int) -> None:
         full = self._buffers[number][:filled_bytes]
-        self._hashing[number] = self._thread.submit(self._hash.update, full)
+        if self._thread is None:
+            self._hash.update(full)
+        else:
+            self._hashing[number] = self._thread.submit(self._hash.update, full)
         self._sink.write(full)
 
     def wait_for(self, number: int) -> None:

@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import mmap
 import multiprocessing
-import os
 import signal
 import sys
 import threading
@@ -35,6 +34,7 @@ from nixbridge.packing.tar import (
     Observer,
     Stream,
     fill,
+    processor_count,
     split_buffers,
     write_tar,
 )
@@ -85,7 +85,7 @@ def default_workers() -> int:
     # Elsewhere a fork of a program that has used the system's libraries may not be safe.
     if sys.platform != "linux":
         return 1
-    return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+    return min(processor_count(), _MOST_WORKERS)
 
 
 def pack_many(

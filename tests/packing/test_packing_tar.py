@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -71,6 +71,17 @@ def test_nix2container_digest_of_a_directory() -> None:
     assert digest_of(tree) == "1ea63d00b937dc24c711265b80444cc9e7e63751fb7f349b160be61d31381983"
 
 
+@pytest.fixture(params=["one processor", "all processors"])
+def _processors(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run on one processor, where hashing has no thread of its own, and on all that there are."""
+    all_of_them = os.sched_getaffinity(0)
+    if request.param == "one processor":
+        os.sched_setaffinity(0, {min(all_of_them)})
+    yield
+    os.sched_setaffinity(0, all_of_them)
+
+
+@pytest.mark.usefixtures("_processors")
 def test_file_read_from_a_store_is_as_one_given_as_bytes(tmp_path: Path, place: Path) -> None:
     expected = LayerTree()
     place.chmod(0o755)
