@@ -29,7 +29,7 @@ from nixbridge.delivery.events import (
 from nixbridge.delivery.known import Known, refuse_difference
 from nixbridge.delivery.layers import CopiedLayer, Making, StoreLayer
 from nixbridge.delivery.writing import CountingSink, MadeLayers, PulledLayers, Tee
-from nixbridge.destinations import BlobState, ImageWriter, LayerLostError
+from nixbridge.destinations import BlobState, ImageWriter, LayerLostError, giving_up
 from nixbridge.errors import NixbridgeError
 from nixbridge.image import Image
 from nixbridge.oci import Descriptor
@@ -206,6 +206,7 @@ class Run:
             lambda number, source: self._pack_one(missing[number], source),
             workers=self._workers,
             in_order=not side_by_side,
+            failing=partial(giving_up, *self._writers),
         )
 
     def _pack_one(self, errand: _Errand, source: TarSource) -> None:
@@ -324,5 +325,8 @@ def _ask(writer: ImageWriter, blobs: Mapping[int, Descriptor]) -> dict[int, Blob
     """Ask a destination for blobs, by their number."""
     if not writer.takes_layers_side_by_side:
         return {number: writer.find_blob(blob) for number, blob in blobs.items()}
-    with ThreadPoolExecutor(_QUESTIONS_AT_ONCE, thread_name_prefix="ask") as threads:
+    with (
+        ThreadPoolExecutor(_QUESTIONS_AT_ONCE, thread_name_prefix="ask") as threads,
+        giving_up(writer),
+    ):
         return dict(zip(blobs, threads.map(writer.find_blob, blobs.values()), strict=True))

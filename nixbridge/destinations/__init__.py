@@ -12,6 +12,7 @@ from nixbridge.destinations.destination import (
     LayerSink,
     LayerSource,
     UnwrittenLayer,
+    giving_up,
 )
 from nixbridge.destinations.reference import parse_destination
 
@@ -25,5 +26,6 @@ __all__ = [
     "LayerSink",
     "LayerSource",
     "UnwrittenLayer",
+    "giving_up",
     "parse_destination",
 ]

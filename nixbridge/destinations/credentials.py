@@ -13,6 +13,7 @@ import base64
 import binascii
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import FileIO
@@ -67,19 +68,25 @@ class Credentials:
 
 
 def find_credentials(
-    repository: Repository, access: Access, run_helper: RunHelper | None = None
+    repository: Repository,
+    access: Access,
+    run_helper: RunHelper | None = None,
+    is_given_up: threading.Event | None = None,
 ) -> Credentials | None:
     """Return the credentials for a repository; None where there are none.
 
     In the first file that has any, the longest name that the repository begins with wins; a helper
-    for the registry comes before what the file itself has for the registry.
+    for the registry comes before what the file itself has for the registry. A helper is ended when
+    it `is_given_up`.
 
     Raises `DestinationError`: a file cannot be read, a helper failed.
     """
     if access.credentials is not None:
         username, _, password = access.credentials.partition(":")
         return Credentials(origin="the command line", username=username, password=password)
-    runner = SubprocessRunner(access.environment, timeout_seconds=_HELPER_PATIENCE_SECONDS)
+    runner = SubprocessRunner(
+        access.environment, timeout_seconds=_HELPER_PATIENCE_SECONDS, is_given_up=is_given_up
+    )
 
     def run(argv: Sequence[str], stdin: bytes) -> Completed:
         reading, writing = os.pipe()

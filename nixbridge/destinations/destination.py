@@ -8,7 +8,8 @@ the destination has its blob. Nothing appears under its final name before `commi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -134,6 +135,9 @@ class ImageWriter(Protocol):
         Raises `DestinationError`.
         """
 
+    def give_up(self) -> None:
+        """Let what other threads do here end soon, by any error: the delivery has failed."""
+
     def commit(self, image: Image, layers: LayerSource) -> str:
         """Write config and manifest, make the image visible, return its digest reference.
 
@@ -148,6 +152,20 @@ class ImageWriter(Protocol):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...
+
+
+@contextlib.contextmanager
+def giving_up(*writers: ImageWriter) -> Iterator[None]:
+    """Give `writers` up when the body raises, an interrupt included.
+
+    To be left before threads are waited for that write to them or ask them.
+    """
+    try:
+        yield
+    except BaseException:
+        for writer in writers:
+            writer.give_up()
+        raise
 
 
 class Destination(Protocol):

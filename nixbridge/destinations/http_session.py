@@ -3,15 +3,24 @@
 Nothing is repeated and no redirect is followed here: what is safe to repeat, and where credentials
 may go, is known by `registry_client.py`. A session may be used by many threads at the same time.
 Addresses are never logged with their query, and urllib3 is kept from it: a query may hold secrets.
+
+A name that is looked up, or a host that does not answer, cannot be made to end. So each request is
+made in a thread of its own, and whoever waits for it is let go by `give_up`; the thread is left
+alone, and ends with the program if not before.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import ssl
+import threading
+import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 import urllib3
@@ -20,11 +29,31 @@ from nixbridge import __version__
 from nixbridge.destinations.addresses import without_query
 from nixbridge.destinations.broken_connection import broken_by
 from nixbridge.destinations.patience import Patience
+from nixbridge.errors import DestinationError
 
 _LOG: Final = logging.getLogger(__name__)
 # As many as may be under way at the same time to one host, without being opened anew.
 _KEPT_CONNECTIONS: Final = 32
 _CHUNK_BYTES: Final = 1 << 16
+# So long after it was given up, a session may still say what is good to be said.
+_FAREWELL_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """A request; a body in pieces goes out as they come.
+
+    Of the answer's body `limit_bytes` are read at the most. A farewell is also sent when the
+    session is given up, and not waited for long then.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    body: bytes | Iterator[bytes] | None = None
+    limit_bytes: int = 0
+    answer_seconds: float | None = None
+    is_farewell: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,8 +68,18 @@ class Answer:
     is_cut: bool = False
 
 
+class GivenUpError(DestinationError):
+    """Nobody wants the answer any more; whoever gave up knows why, and raises that."""
+
+    def __init__(self) -> None:
+        super().__init__("the registry is not waited for any more")
+
+
 class HttpSession:
-    """Connections to one registry, and to where it sends us."""
+    """Connections to one registry, and to where it sends us.
+
+    `is_given_up` is set when nobody wants answers any more.
+    """
 
     def __init__(
         self, *, context: ssl.SSLContext, environment: Mapping[str, str], patience: Patience
@@ -56,41 +95,90 @@ class HttpSession:
         self._proxies = _proxies(environment)
         self._patience = patience
         self._pools: dict[str | None, urllib3.PoolManager] = {}
+        self._lock = threading.Lock()
+        self._awaited: set[Future[Answer]] = set()
+        self._farewell_end_seconds = 0.0
+        self.is_given_up = threading.Event()
 
-    def ask(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | Iterator[bytes] | None = None,
-        limit_bytes: int = 0,
-        answer_seconds: float | None = None,
-    ) -> Answer:
-        """Send a request, and read its answer, of the body `limit_bytes` at the most.
+    def give_up(self) -> None:
+        """Let go who waits for an answer, in any thread, and ask nothing more but farewells."""
+        with self._lock:
+            if not self.is_given_up.is_set():
+                self._farewell_end_seconds = time.monotonic() + _FAREWELL_SECONDS
+                self.is_given_up.set()
+            awaited = tuple(self._awaited)
+        for answer in awaited:
+            with contextlib.suppress(InvalidStateError):
+                answer.set_exception(GivenUpError())
 
-        A body in pieces goes out as they come. What its iterator raises is raised.
+    def ask(self, question: Question) -> Answer:
+        """Send a request, and read its answer. What the iterator of its body raises is raised.
 
-        Raises `BrokenConnectionError`.
+        Raises `BrokenConnectionError`, `GivenUpError`.
         """
-        patience = self._patience
+        answer: Future[Answer] = Future()
+
+        def run() -> None:
+            try:
+                found = self._ask_here(question)
+            except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+                with contextlib.suppress(InvalidStateError):
+                    answer.set_exception(error)
+            else:
+                with contextlib.suppress(InvalidStateError):
+                    answer.set_result(found)
+
+        thread = threading.Thread(target=run, name="request", daemon=True)
+        with self._awaiting(answer, is_farewell=question.is_farewell) as longest_seconds:
+            thread.start()
+            try:
+                found = answer.result(longest_seconds)
+            except TimeoutError:
+                raise GivenUpError from None
+        # It has nothing left to do; whoever forks now shall find it gone.
+        thread.join()
+        return found
+
+    @contextlib.contextmanager
+    def _awaiting(self, answer: Future[Answer], *, is_farewell: bool) -> Iterator[float | None]:
+        """Let `give_up` know of an answer that is awaited; give how long that may take.
+
+        Raises `GivenUpError`.
+        """
+        longest_seconds = None
+        with self._lock:
+            if not self.is_given_up.is_set():
+                self._awaited.add(answer)
+            elif is_farewell:
+                longest_seconds = max(self._farewell_end_seconds - time.monotonic(), 0.0)
+            else:
+                raise GivenUpError
+        try:
+            yield longest_seconds
+        finally:
+            with self._lock:
+                self._awaited.discard(answer)
+
+    def _ask_here(self, question: Question) -> Answer:
+        method, url, patience = question.method, question.url, self._patience
         timeout = urllib3.Timeout(
-            connect=patience.connect_seconds, read=answer_seconds or patience.answer_seconds
+            connect=patience.connect_seconds,
+            read=question.answer_seconds or patience.answer_seconds,
         )
         try:
             response: Any = self._pool(url).urlopen(
                 method,
                 url,
-                body=body,
-                headers={"User-Agent": f"nixbridge/{__version__}", **(headers or {})},
+                body=question.body,
+                headers={"User-Agent": f"nixbridge/{__version__}", **question.headers},
                 retries=False,
                 redirect=False,
                 timeout=timeout,
-                chunked=isinstance(body, Iterator),
+                chunked=isinstance(question.body, Iterator),
                 preload_content=False,
                 enforce_content_length=True,
             )
-            data, is_cut = _read(response, limit_bytes)
+            data, is_cut = _read(response, question.limit_bytes)
         except (urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
             broken = broken_by(error)
             _LOG.debug("%s %s: %s", method, without_query(url), broken.reason)

@@ -1,12 +1,13 @@
 """How long a registry is waited for, and how often it is asked again.
 
-The clock and the dice are fields, so that tests need not wait.
+The clock, the dice and how one waits are fields, so that tests need not wait.
 """
 
 from __future__ import annotations
 
 import email.utils
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,18 +31,24 @@ class Patience:
     answer_seconds: float = 60.0
     # Some registries copy a blob to its place before they say that they have it.
     complete_seconds: float = 300.0
-    sleep: Callable[[float], None] = time.sleep
+    # Waits until the event is set, or so many seconds.
+    wait_for: Callable[[threading.Event, float], object] = threading.Event.wait
     chance: Callable[[], float] = random.random
     unix_seconds: Callable[[], float] = time.time
 
-    def wait(self, failures: int, asked_seconds: float | None = None) -> None:
-        """Wait after that many failures in a row, or as long as the registry asked for."""
+    def wait(
+        self, is_given_up: threading.Event, failures: int, asked_seconds: float | None = None
+    ) -> None:
+        """Wait after that many failures in a row, or as long as the registry asked for.
+
+        That ends early when it `is_given_up`.
+        """
         if asked_seconds is None:
             longest = min(self.first_wait_seconds * 2 ** (failures - 1), self.longest_wait_seconds)
-            self.sleep(longest * (1 - self.chance() / 2))
+            self.wait_for(is_given_up, longest * (1 - self.chance() / 2))
         else:
             # A little more: the registry's clock is not ours.
-            self.sleep(asked_seconds + self.chance() / 2)
+            self.wait_for(is_given_up, asked_seconds + self.chance() / 2)
 
     def allows(self, asked_seconds: float | None) -> bool:
         """Return whether so long a wait is one that we wait."""

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from nixbridge.destinations.destination import Access, BlobState, LayerSource
+from nixbridge.destinations.destination import Access, BlobState, LayerSource, giving_up
 from nixbridge.destinations.patience import Patience
 from nixbridge.destinations.published_image import read_published
 from nixbridge.destinations.registry_blobs import RegistryBlobs
@@ -214,7 +214,10 @@ class RegistryWriter(Delivery):
             for digest, blob in self._reused.items()
             if digest not in self._sent and self._seen_at.get(digest, recently) <= recently
         ]
-        with ThreadPoolExecutor(_LOOKS_AT_ONCE, thread_name_prefix="look") as threads:
+        with (
+            ThreadPoolExecutor(_LOOKS_AT_ONCE, thread_name_prefix="look") as threads,
+            giving_up(self),
+        ):
             for blob, is_there in zip(blobs, threads.map(self._blobs.has, blobs), strict=True):
                 if not is_there:
                     raise DestinationError(
@@ -237,10 +240,17 @@ class RegistryWriter(Delivery):
         )
         self._client.check_digest(answer, image.digest, doing=doing)
 
+    def give_up(self) -> None:
+        """Let go who waits for the registry."""
+        self._client.give_up()
+
     def close(self) -> None:
         """Give up what is still on its way."""
         with self._lock:
             sinks = list(self._sinks)
+        if sinks:
+            # The registry may be the reason: whoever says farewell to it waits for a moment only.
+            self.give_up()
         for sink in sinks:
             sink.abandon()
         self._client.close()

@@ -163,7 +163,7 @@ class RegistryBlobs:
                     raise
                 if lost:
                     self.cancel(url)
-                patience.wait(failures, failure.asked_seconds)
+                self._client.wait(failures, failure.asked_seconds)
             else:
                 self._client.check_digest(answer, blob.digest, doing=self._doing)
                 return
@@ -172,7 +172,7 @@ class RegistryBlobs:
         """Wait as it should be waited after so many losses; return whether there is hope."""
         if not _may_go_well(failure) or not self._patience.allows(failure.asked_seconds):
             return False
-        self._patience.wait(losses, failure.asked_seconds)
+        self._client.wait(losses, failure.asked_seconds)
         return True
 
     def cancel(self, location: str) -> None:
@@ -185,6 +185,7 @@ class RegistryBlobs:
                     doing="forget an upload",
                     expected=_ACCEPTED,
                     attempts=1,
+                    is_farewell=True,
                 )
             )
 

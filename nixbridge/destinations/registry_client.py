@@ -21,7 +21,7 @@ from nixbridge.destinations.addresses import joined, origin_of, place_of
 from nixbridge.destinations.broken_connection import BrokenConnectionError
 from nixbridge.destinations.credentials import find_credentials
 from nixbridge.destinations.destination import Access
-from nixbridge.destinations.http_session import Answer, HttpSession
+from nixbridge.destinations.http_session import Answer, HttpSession, Question
 from nixbridge.destinations.patience import Patience
 from nixbridge.destinations.registry_auth import Authorizer
 from nixbridge.destinations.registry_errors import (
@@ -64,6 +64,8 @@ class Request:
     answer_seconds: float | None = None
     # How often it is sent at the most, but for new tokens; None is as often as patience has it.
     attempts: int | None = None
+    # It is sent also when nobody waits for answers any more.
+    is_farewell: bool = False
     # What else must be read in the same breath.
     more_scopes: tuple[str, ...] = ()
 
@@ -84,7 +86,9 @@ class RegistryClient:
             patience=patience,
         )
         self._authorizer = Authorizer(
-            find=lambda: find_credentials(repository, access),
+            find=lambda: find_credentials(
+                repository, access, is_given_up=self._session.is_given_up
+            ),
             ask=self._ask_for_token,
             allows_plain=not access.verifies_tls,
             clock=time.monotonic,
@@ -121,7 +125,15 @@ class RegistryClient:
                 is_hopeless = failure.is_lasting or not self.patience.allows(failure.asked_seconds)
                 if is_hopeless or failures >= attempts:
                     raise
-                self.patience.wait(failures, failure.asked_seconds)
+                self.wait(failures, failure.asked_seconds)
+
+    def wait(self, failures: int, asked_seconds: float | None) -> None:
+        """Wait before something is asked again, unless we are given up."""
+        self.patience.wait(self._session.is_given_up, failures, asked_seconds)
+
+    def give_up(self) -> None:
+        """Let go who waits for the registry, in any thread, with an error that nobody need see."""
+        self._session.give_up()
 
     def _ask_once(self, request: Request, url: str) -> Answer:
         """Send a request once, and again with a new token where the old one is none any more."""
@@ -206,7 +218,9 @@ class RegistryClient:
         for scheme in ("https",) if self._verifies_tls else ("https", "http"):
             url = f"{scheme}://{self.repository.api_host}{_GREETING}"
             try:
-                answer = self._session.ask("GET", url, limit_bytes=ERROR_LIMIT_BYTES)
+                answer = self._session.ask(
+                    Question(method="GET", url=url, limit_bytes=ERROR_LIMIT_BYTES)
+                )
             except BrokenConnectionError as broken:
                 failure = self._broke(broken, doing=None)
             else:
@@ -227,12 +241,15 @@ class RegistryClient:
                 headers["Authorization"] = header
             try:
                 answer = self._session.ask(
-                    request.method,
-                    url,
-                    headers=headers,
-                    body=request.body,
-                    limit_bytes=request.limit_bytes,
-                    answer_seconds=request.answer_seconds,
+                    Question(
+                        method=request.method,
+                        url=url,
+                        headers=headers,
+                        body=request.body,
+                        limit_bytes=request.limit_bytes,
+                        answer_seconds=request.answer_seconds,
+                        is_farewell=request.is_farewell,
+                    )
                 )
             except BrokenConnectionError as broken:
                 raise self._broke(broken, doing=request.doing) from broken
@@ -287,7 +304,13 @@ class RegistryClient:
         def once() -> Answer:
             try:
                 answer = self._session.ask(
-                    method, url, headers=headers, body=body, limit_bytes=_TOKEN_LIMIT_BYTES
+                    Question(
+                        method=method,
+                        url=url,
+                        headers=headers,
+                        body=body,
+                        limit_bytes=_TOKEN_LIMIT_BYTES,
+                    )
                 )
             except BrokenConnectionError as broken:
                 raise self._broke(broken, doing=doing) from broken

@@ -246,6 +246,9 @@ class Delivery(ABC):
         """Yes, as files are."""
         return True
 
+    def give_up(self) -> None:  # noqa: B027 - most have nothing to do
+        """Do nothing: a disk takes or refuses what is written."""
+
     def __enter__(self) -> Self:
         return self
 

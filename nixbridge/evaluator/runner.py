@@ -8,6 +8,7 @@ ended; when it raises, an interrupt included, so has everything in its process g
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import selectors
@@ -62,11 +63,13 @@ class CommandRunner(Protocol):
 class SubprocessRunner:
     """Runs real processes, with `environment` or else our own; their stdin is empty, or `stdin`.
 
-    One that is not done after `timeout_seconds` is killed, and `run` raises `TimeoutError`.
+    One that is not done after `timeout_seconds` is killed, and `run` raises `TimeoutError`. So is
+    one that `is_given_up`, in another thread than that which runs it: `InterruptedError`.
     """
 
     environment: Mapping[str, str] | None = None
     timeout_seconds: float | None = None
+    is_given_up: threading.Event | None = None
 
     def run(
         self,
@@ -92,7 +95,7 @@ class SubprocessRunner:
                 )
                 stack.enter_context(process)
                 stack.enter_context(_no_orphans(process))
-            deadline = _Deadline(argv[0], self.timeout_seconds, time.monotonic())
+            deadline = _Deadline(argv[0], self.timeout_seconds, time.monotonic(), self.is_given_up)
             stdout, stderr = _read(process, on_stderr_line, deadline)
             status = deadline.wait_for(process)
         _LOG.debug("`%s` ended with status %d", argv[0], status)
@@ -106,9 +109,12 @@ class _Deadline:
     program: str
     timeout_seconds: float | None
     started: float
+    is_given_up: threading.Event | None
 
     def check(self) -> None:
-        """Raise `TimeoutError` when the time is over."""
+        """Raise `TimeoutError` when the time is over, `InterruptedError` when it is given up."""
+        if self.is_given_up is not None and self.is_given_up.is_set():
+            raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR), self.program)
         if self.timeout_seconds is not None and self._left_seconds() <= 0:
             raise self._error()
 

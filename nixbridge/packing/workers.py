@@ -21,6 +21,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -94,11 +95,14 @@ def pack_many(
     *,
     workers: int,
     in_order: bool = False,
+    failing: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
 ) -> list[Result]:
     """Call `consume` with the number and the tar of each layer, and return what it returns.
 
     A walk runs where its layer is read, be it in a worker. `consume` is called in one thread per
     worker; with `in_order` in the caller's, layer by layer, while the next ones are being read.
+    `failing` is a context that is left by an error before other threads are waited for: it may make
+    their `consume` fail as well.
 
     Raises what a walk, reading or `consume` raises; by then no worker is left.
     """
@@ -106,7 +110,9 @@ def pack_many(
     if workers <= 1:
         return [consume(number, OwnTar(walk())) for number, walk in enumerate(walks)]
     with _started(walks, workers) as crew:
-        return (_one_after_the_other if in_order else _side_by_side)(crew, len(walks), consume)
+        if in_order:
+            return _one_after_the_other(crew, len(walks), consume)
+        return _side_by_side(crew, len(walks), consume, failing)
 
 
 def _one_after_the_other(
@@ -124,7 +130,10 @@ def _one_after_the_other(
 
 
 def _side_by_side(
-    crew: Sequence[_Worker], count: int, consume: Callable[[int, TarSource], Result]
+    crew: Sequence[_Worker],
+    count: int,
+    consume: Callable[[int, TarSource], Result],
+    failing: Callable[[], AbstractContextManager[None]],
 ) -> list[Result]:
     results: dict[int, Result] = {}
     numbers = iter(range(count))
@@ -139,7 +148,7 @@ def _side_by_side(
             worker.begin(number)
             results[number] = consume(number, worker.tar())
 
-    with ThreadPoolExecutor(max_workers=len(crew), thread_name_prefix="pack") as threads:
+    with ThreadPoolExecutor(max_workers=len(crew), thread_name_prefix="pack") as threads, failing():
         try:
             futures = [threads.submit(drive, worker) for worker in crew]
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)

@@ -109,6 +109,9 @@ class ShakyWriter:
         self.shaky.may_lose("begin")
         return ShakySink(self, self.inner.begin_layer(size_bytes))
 
+    def give_up(self) -> None:
+        self.inner.give_up()
+
     def commit(self, image: Image, layers: LayerSource) -> str:
         if self.shaky.refuses:
             raise DestinationError("the tag cannot be moved")

@@ -28,7 +28,7 @@ class Waits:
     @property
     def patience(self) -> Patience:
         return Patience(
-            sleep=self.seconds.append,
+            wait_for=lambda _, seconds: self.seconds.append(seconds),
             chance=lambda: 0.0,
             connect_seconds=2,
             answer_seconds=1,

@@ -76,7 +76,8 @@ def test_an_identity_token_is_exchanged(fake: FakeRegistry, shop: Shop) -> None:
     fake.auth = "bearer"
     found = Credentials(origin="a test", identity_token=PASSWORD)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nixbridge.destinations.registry_client.find_credentials", lambda *_: found)
+        name = "nixbridge.destinations.registry_client.find_credentials"
+        patch.setattr(name, lambda *_, **__: found)
         shop.deliver(f"docker://{fake.host}/shop:1")
     [asked] = fake.sent("POST", "^/token")
     assert asked.query == ""

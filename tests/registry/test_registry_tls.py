@@ -53,7 +53,7 @@ def hasty(reference: str) -> Registry:
     """Return a destination that waits for nobody."""
     destination = parse_destination(reference)
     assert isinstance(destination, Registry)
-    return dataclasses.replace(destination, patience=Patience(sleep=lambda _: None))
+    return dataclasses.replace(destination, patience=Patience(wait_for=lambda *_: None))
 
 
 def test_with_certificate_and_credentials(
