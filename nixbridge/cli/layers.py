@@ -13,7 +13,7 @@ from nixbridge.description import LEAST_WEIGHT, MOST_WEIGHT
 from nixbridge.destinations import Access
 from nixbridge.errors import InputError
 from nixbridge.history import read_history
-from nixbridge.layering import PlanOptions, PreviousPlan
+from nixbridge.layering import MOST_LAYERS, PlanOptions, PreviousPlan
 
 STRATEGY: Final[Any] = typer.Option(
     None,
@@ -25,6 +25,7 @@ MAX_LAYERS: Final[Any] = typer.Option(
     None,
     "--max-layers",
     metavar="NUMBER",
+    min=0,
     help="The most layers for the image's own part, besides explicit ones; 0 is no limit.",
 )
 LEAVE_LAYERS: Final[Any] = typer.Option(
@@ -32,6 +33,7 @@ LEAVE_LAYERS: Final[Any] = typer.Option(
     "--leave-layers",
     metavar="NUMBER",
     min=0,
+    max=MOST_LAYERS - 1,
     help="Leave so many of the 127 layers that a runtime takes to those who build upon the image.",
 )
 WEIGHT: Final[Any] = typer.Option(

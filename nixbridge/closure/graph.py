@@ -97,8 +97,16 @@ class ClosureGraph:
         )
 
     def references_first(self) -> tuple[StorePath, ...]:
-        """Return all paths, each after those that it refers to."""
-        return tuple(self._sorter().static_order())
+        """Return all paths, each after those that it refers to.
+
+        By how many steps lead down from them, then by their names: hashes decide only where two
+        paths have one name.
+        """
+        steps: dict[StorePath, int] = {}
+        for path in self._sorter().static_order():
+            below = (steps[other] for other in self.infos[path].references if other != path)
+            steps[path] = 1 + max(below, default=0)
+        return tuple(sorted(steps, key=lambda path: (steps[path], path.name, path)))
 
     @property
     def closure_size_bytes(self) -> int:

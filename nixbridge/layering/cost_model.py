@@ -91,7 +91,7 @@ class CostModel:
                 groups,
                 key=lambda group: (
                     self.weigh(self.closure_bits(group.paths)),
-                    [(path.name, path) for path in group.paths],
+                    sorted((path.name, path) for path in group.paths),
                 ),
             )
         )

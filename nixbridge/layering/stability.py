@@ -125,7 +125,7 @@ def _extend(
     groups = list(kept)
     new = set(task.candidates).difference(*(group.paths for group in groups))
     while len(groups) + bool(new) > budget:
-        smallest = min(groups, key=lambda group: (_size_bytes(task, group), group.paths))
+        smallest = min(groups, key=lambda group: (_size_bytes(task, group), _names(group)))
         groups.remove(smallest)
         new.update(smallest.paths)
     if new:
@@ -160,6 +160,10 @@ def _with_lively_above(
             break
         above.insert(0, below.pop())
     return (*below, *new, *above)
+
+
+def _names(group: PathGroup) -> list[tuple[str, StorePath]]:
+    return sorted((path.name, path) for path in group.paths)
 
 
 def _size_bytes(task: LayerTask, group: PathGroup) -> int:
