@@ -131,6 +131,7 @@ def copy(
         tls_verify=tls_verify,
         certificates=certificates,
         places=PlacesOfThisRun(cache),
+        option_prefix="--dest-",
     )
     keeping = Keeping(
         previous=[read_previous(text, access) for text in against],

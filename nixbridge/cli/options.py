@@ -116,6 +116,7 @@ class Run:
         tls_verify: str = "true",
         certificates: Path | None = None,
         places: BlobPlaces | None = None,
+        option_prefix: str = "--",
     ) -> Access:
         """Return how the places are reached that the command line names.
 
@@ -136,6 +137,7 @@ class Run:
             certificates=certificates,
             warn=self.console.warn,
             places=places,
+            option_prefix=option_prefix,
         )
 
     @contextlib.contextmanager

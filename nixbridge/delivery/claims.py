@@ -14,13 +14,12 @@ from dataclasses import dataclass
 
 from nixbridge.delivery.layers import Layer
 from nixbridge.destinations import Access, Destination
-from nixbridge.destinations.docker_archive import DockerArchive
-from nixbridge.destinations.oci_archive import OciArchive
+from nixbridge.destinations.destination import UnreachableError
 from nixbridge.destinations.stored_image import (
     AbsentImageError,
-    Inspectable,
     StoredImage,
     StoredLayer,
+    Updatable,
 )
 from nixbridge.errors import InputError, NixbridgeError
 from nixbridge.oci import MEDIA_TYPE_LAYER_TAR
@@ -97,18 +96,19 @@ def previous_images(
 ) -> tuple[StoredImage, ...]:
     """Return what the destinations, by what the user calls them, hold under their names by now.
 
-    A destination that holds nothing yet is passed over, and so are archives, which are written
-    anew.
+    A destination that holds nothing yet is passed over, and so are those that are written anew.
+
+    Raises `UnreachableError`: the delivery would be in vain.
     """
     images = []
     for name, destination in destinations.items():
-        if isinstance(destination, Inspectable) and not isinstance(
-            destination, DockerArchive | OciArchive
-        ):
+        if isinstance(destination, Updatable):
             try:
-                images.append(destination.inspect(access))
+                images.append(destination.previous_image(access))
             except (AbsentImageError, InputError):
                 pass
+            except UnreachableError:
+                raise
             except NixbridgeError as error:
                 access.warn(f"going on without what `{name}` holds: {error.message}", error.hint)
     return tuple(images)

@@ -43,7 +43,8 @@ class Access:
     """How a place is reached; without arguments, as files are.
 
     `environment` is the process's: where credentials lie, `DOCKER_HOST` and the like.
-    `credentials` is `USER[:PASSWORD]`, which is shown to nobody.
+    `credentials` is `USER[:PASSWORD]`, which is shown to nobody. `option_prefix` is what the verb's
+    options for this begin with, for hints to name them.
     """
 
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -52,6 +53,7 @@ class Access:
     certificates: Path | None = None
     warn: Warn = unheard
     places: BlobPlaces | None = None
+    option_prefix: str = "--"
 
 
 class BlobState(StrEnum):
@@ -72,6 +74,13 @@ class LayerLostError(Exception):
     def __init__(self, error: DestinationError) -> None:
         super().__init__(error.message)
         self.error = error
+
+
+class UnreachableError(DestinationError):
+    """Nobody answers where a place is said to be, or not as such a place does.
+
+    Whatever else is asked there will fail as well, after as long a wait.
+    """
 
 
 class LayerSink(Sink, Protocol):

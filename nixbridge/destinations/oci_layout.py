@@ -95,6 +95,10 @@ class OciLayout:
         reference = f"oci:{self.directory}" + (f":{self.name}" if self.name else "")
         return inspect_layout(DirectoryBlobs(self.directory), self.name, reference=reference)
 
+    def previous_image(self, access: Access) -> StoredImage:
+        """Return the image that the tag names by now; see `inspect`."""
+        return self.inspect(access)
+
 
 class OciLayoutWriter(Delivery):
     """One delivery."""

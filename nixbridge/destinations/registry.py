@@ -102,6 +102,10 @@ class Registry:
             access.places.remember_places(repository.registry, repository.name, digests)
         return image
 
+    def previous_image(self, access: Access) -> StoredImage:
+        """Return the image that the tag names by now; see `inspect`."""
+        return self.inspect(access)
+
 
 class RegistryWriter(Delivery):
     """One delivery."""

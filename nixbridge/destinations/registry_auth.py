@@ -69,7 +69,8 @@ class _Token:
 class Authorizer:
     """Knows what to send along with a request; may be used by many threads at the same time.
 
-    `find` is called when credentials are wanted for the first time.
+    `find` is called when credentials are wanted for the first time. `plain_option` is what a user
+    says to have `allows_plain`.
     """
 
     def __init__(
@@ -78,11 +79,13 @@ class Authorizer:
         find: Callable[[], Credentials | None],
         ask: AskForToken,
         allows_plain: bool,
+        plain_option: str,
         clock: Callable[[], float],
     ) -> None:
         self._find = find
         self._ask = ask
         self._allows_plain = allows_plain
+        self._plain_option = plain_option
         self._clock = clock
         self._lock = threading.RLock()
         self._challenge: Challenge | None = None
@@ -194,7 +197,7 @@ class Authorizer:
         if realm.startswith("http:") and not self._allows_plain:
             raise DestinationError(
                 f"the registry wants credentials to be sent to `{place_of(realm)}`, as plain text",
-                hint="if that is right, say `--dest-tls-verify=false`",
+                hint=f"if that is right, say `{self._plain_option}`",
             )
 
     def _read(self, answer: Answer, began: float) -> _Token:

@@ -20,7 +20,7 @@ from typing import Final
 from nixbridge.destinations.addresses import joined, origin_of, place_of
 from nixbridge.destinations.broken_connection import BrokenConnectionError
 from nixbridge.destinations.credentials import find_credentials
-from nixbridge.destinations.destination import Access
+from nixbridge.destinations.destination import Access, UnreachableError
 from nixbridge.destinations.http_session import Answer, HttpSession, Question
 from nixbridge.destinations.patience import Patience
 from nixbridge.destinations.registry_auth import Authorizer
@@ -80,6 +80,7 @@ class RegistryClient:
         self.patience = patience
         self._writes = writes
         self._verifies_tls = access.verifies_tls
+        self._option_prefix = access.option_prefix
         self._session = HttpSession(
             context=tls_context(repository.registry, access),
             environment=access.environment,
@@ -91,6 +92,7 @@ class RegistryClient:
             ),
             ask=self._ask_for_token,
             allows_plain=not access.verifies_tls,
+            plain_option=f"{access.option_prefix}tls-verify=false",
             clock=time.monotonic,
         )
         actions = "pull,push" if writes else "pull"
@@ -190,14 +192,15 @@ class RegistryClient:
     def _reach(self) -> str:
         """Return the registry's origin, having found out that there is a registry.
 
-        Raises `DestinationError`.
+        Raises `UnreachableError`.
         """
         with self._lock:
             if self._origin is None:
                 try:
                     answer = self._persist(self.patience.first_contact_attempts, self._greet)
                 except RequestFailedError as failure:
-                    raise failure.error from failure
+                    error = failure.error
+                    raise UnreachableError(error.message, hint=error.hint) from failure
                 self._origin = answer.url.removesuffix(_GREETING)
                 if answer.status == _UNAUTHORIZED:
                     self._authorizer.heed(answer, (), None)
@@ -271,6 +274,7 @@ class RegistryClient:
                 host=self.repository.registry,
                 doing=request.doing,
                 writes=self._writes,
+                option_prefix=self._option_prefix,
                 credentials=None if asked is None else asked.origin,
             ),
             redact=self._authorizer.redact,
@@ -286,7 +290,8 @@ class RegistryClient:
         """Return the error that no answer is; `doing` is None when we did not get so far."""
         host = self.repository.registry
         return RequestFailedError(
-            unreachable(host, broken, doing, writes=self._writes), is_lasting=broken.is_lasting
+            unreachable(host, broken, doing, option_prefix=self._option_prefix),
+            is_lasting=broken.is_lasting,
         )
 
     def _nonsense(self, doing: str, what: str, hint: str | None = None) -> DestinationError:

@@ -55,12 +55,14 @@ class RequestFailedError(Exception):
 class Circumstances:
     """Who was asked for what, for example to "write `team/shop`".
 
-    `credentials` are where they came from; None is that none were shown.
+    `option_prefix` is that of `Access`. `credentials` are where they came from; None is that none
+    were shown.
     """
 
     host: str
     doing: str
     writes: bool
+    option_prefix: str
     credentials: str | None
 
 
@@ -91,19 +93,15 @@ def refusal(
 
 
 def unreachable(
-    host: str, broken: BrokenConnectionError, doing: str | None, *, writes: bool
+    host: str, broken: BrokenConnectionError, doing: str | None, *, option_prefix: str
 ) -> DestinationError:
     """Return the error that no answer is; `doing` is None when we did not get so far."""
     hint = None
     if broken.is_tls:
-        prefix = "--dest-" if writes else "--"
         hint = (
-            f"trust its authority with `{prefix}cert-dir DIR`, or, if it need not be who it says "
-            f"that it is, or speaks plain http, say `{prefix}tls-verify=false`"
+            f"trust its authority with `{option_prefix}cert-dir DIR`, or, if it need not be who it "
+            f"says that it is, or speaks plain http, say `{option_prefix}tls-verify=false`"
         )
-        if not writes:
-            # It may be `copy` that reads here: what a tag names by now, or `--against`.
-            hint += " (`copy` has `--dest-cert-dir` and `--dest-tls-verify`)"
     if doing is None:
         return DestinationError(f"{host} cannot be reached: {broken.reason}", hint=hint)
     return DestinationError(f"{host} failed to {doing}: {broken.reason}", hint=hint)
@@ -171,8 +169,7 @@ def _hint(answer: Answer, c: Circumstances) -> str | None:
 def _login_hint(answer: Answer, c: Circumstances) -> str:
     login = "docker login" if c.host == DOCKER_HUB else f"docker login {c.host}"
     if c.credentials is None:
-        otherwise = ", or give `--dest-creds USER:PASSWORD`" if c.writes else ""
-        return f"log in with `{login}`{otherwise}"
+        return f"log in with `{login}`, or give `{c.option_prefix}creds USER:PASSWORD`"
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return f"log in anew, with `{login}`"
     if c.writes and c.host in _WRITE_SCOPES:

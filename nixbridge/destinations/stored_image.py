@@ -69,6 +69,17 @@ class Inspectable(Protocol):
         """
 
 
+@runtime_checkable
+class Updatable(Protocol):
+    """A destination of which a delivery can use what lies there already."""
+
+    def previous_image(self, access: Access) -> StoredImage:
+        """Return the image that lies where a delivery would put another one.
+
+        Raises `AbsentImageError`: there is none. Raises `DestinationError`, `IntegrityError`.
+        """
+
+
 class _Blobs(Protocol):
     """Where an OCI layout has its files: a directory, or an archive of one."""
 

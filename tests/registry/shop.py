@@ -14,7 +14,7 @@ from nixbridge.destinations.patience import Patience
 from nixbridge.destinations.registry import Registry
 from nixbridge.packing import LayerCache
 
-PLAIN = Access(verifies_tls=False)
+PLAIN = Access(verifies_tls=False, option_prefix="--dest-")
 # A small layer is kept and sent at once, a large one in pieces (see the fixture `small_pieces`).
 SMALL_BYTES, LARGE_BYTES = 2_000, 300_000
 

@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from nixbridge.delivery import previous_images
 from nixbridge.destinations import BlobState, registry
+from nixbridge.destinations.destination import UnreachableError
+from nixbridge.destinations.patience import Patience
 from nixbridge.destinations.stored_image import AbsentImageError
 from nixbridge.errors import DestinationError, InputError, IntegrityError
 from nixbridge.oci import BlobDigest, Platform
-from registry.fake_registry import FakeRegistry, change_headers, fail
+from registry.fake_registry import FakeRegistry, change_headers, cut, fail
 from registry.shop import PLAIN, Shop
 
 ZEROS = f"sha256:{'0' * 64}"
@@ -35,6 +38,31 @@ class Places:
         self, registry: str, repository: str, digests: Iterable[BlobDigest]
     ) -> None:
         self.remembered.append((registry, repository, list(digests)))
+
+
+def test_a_registry_that_cannot_be_reached_is_waited_for_once(
+    fake: FakeRegistry, shop: Shop
+) -> None:
+    """Who looks for the image that a tag names by now finds out that it cannot be moved, either."""
+    reference = f"docker://{fake.host}/shop:1"
+    warnings: list[str] = []
+    access = replace(PLAIN, warn=lambda message, _hint=None: warnings.append(message))
+    fake.on("GET", "/v2/$", cut, times=1000)
+    with pytest.raises(UnreachableError) as caught:
+        previous_images({reference: shop.registry(reference)}, access)
+    assert caught.value.message.startswith(f"{fake.host} cannot be reached: ")
+    assert warnings == []
+    assert len(fake.seen) == Patience().first_contact_attempts
+    # That it is there and does not give the image is another thing: it may take one.
+    fake.faults.clear()
+    fake.on("GET", "/manifests/", fail(403, "DENIED"))
+    assert previous_images({reference: shop.registry(reference)}, access) == ()
+    assert warnings == [
+        (
+            f"going on without what `{reference}` holds: {fake.host} refused to read `shop`: "
+            "403 denied (no credentials)"
+        )
+    ]
 
 
 def test_two_requests_tell_all(fake: FakeRegistry, shop: Shop) -> None:

@@ -58,7 +58,9 @@ def test_a_token_is_renewed_before_it_grows_old() -> None:
         body = b'{"access_token": "t%d", "expires_in": 100}' % len(asked)
         return Answer(url=url, status=200, headers={}, body=body)
 
-    authorizer = Authorizer(find=lambda: None, ask=ask, allows_plain=False, clock=lambda: now[0])
+    authorizer = Authorizer(
+        find=lambda: None, ask=ask, allows_plain=False, plain_option="", clock=lambda: now[0]
+    )
     assert authorizer.header(("a",)) is None
     challenge = {"WWW-Authenticate": 'Bearer realm="https://auth.example.org/t?x=1"'}
     refused = Answer(url="https://r.example.org/v2/", status=401, headers=challenge, body=b"")
@@ -140,6 +142,7 @@ def test_tokens_are_not_asked_for_over_plain_http_unless_it_is_allowed() -> None
         find=lambda: Credentials(origin="a test", username="u", password="secret"),
         ask=ask,
         allows_plain=False,
+        plain_option="--tls-verify=false",
         clock=lambda: 0.0,
     )
     challenge = {"WWW-Authenticate": 'Bearer realm="http://auth.example.org/token"'}
@@ -150,6 +153,8 @@ def test_tokens_are_not_asked_for_over_plain_http_unless_it_is_allowed() -> None
     assert caught.value.message == (
         "the registry wants credentials to be sent to `http://auth.example.org`, as plain text"
     )
+    # The one of the verb, which only reads here.
+    assert caught.value.hint == "if that is right, say `--tls-verify=false`"
 
 
 def test_another_way_of_logging_in_is_named(fake: FakeRegistry, shop: Shop) -> None:

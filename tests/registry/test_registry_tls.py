@@ -95,7 +95,7 @@ def test_certificates_lie_where_podman_has_them(
 
 def test_an_unknown_certificate_is_not_trusted(server: RegistryServer) -> None:
     with pytest.raises(DestinationError) as caught:
-        SAMPLE.deliver(hasty(server.reference("shop:2")), Access())
+        SAMPLE.deliver(hasty(server.reference("shop:2")), Access(option_prefix="--dest-"))
     assert caught.value.message == (
         f"{server.host} cannot be reached: its certificate is not trusted (self-signed certificate)"
     )
@@ -110,8 +110,7 @@ def test_who_only_reads_is_told_of_the_options_that_there_are(server: RegistrySe
         hasty(server.reference("shop:2")).inspect(Access())
     assert caught.value.hint == (
         "trust its authority with `--cert-dir DIR`, or, if it need not be who it says that it is, "
-        "or speaks plain http, say `--tls-verify=false` (`copy` has `--dest-cert-dir` and "
-        "`--dest-tls-verify`)"
+        "or speaks plain http, say `--tls-verify=false`"
     )
 
 
