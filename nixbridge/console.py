@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, assert_never
 from nixbridge.errors import NixbridgeError
 
 if TYPE_CHECKING:
-    from nixbridge.delivery import DeliveryEvent
+    from collections.abc import Mapping
+
+    from nixbridge.delivery import DeliveryEvent, LayerFinished, PullEnded
     from nixbridge.evaluator.progress import NixEvent
 
 _PROGRESS_INTERVAL_SECONDS: Final = 0.1
@@ -40,10 +42,7 @@ class Console:
         self._stderr = stderr if stderr is not None else sys.stderr
         self._progress_width = 0
         self._progress_at = 0.0
-        # Of each layer that is being packed: about how large it is, and what is written of it.
-        self._packing: dict[int, list[int]] = {}
-        self._finished_layers = 0
-        self._sent_bytes = 0
+        self._layers = _Layers(self)
         # What is delivered in several threads speaks in all of them.
         self._lock = threading.RLock()
 
@@ -80,10 +79,14 @@ class Console:
         """Print a warning, with what the user can do."""
         self.say(f"warning: {message}" + (f"\n  hint: {hint}" if hint is not None else ""), at=-1)
 
-    def progress(self, text: str) -> None:
-        """Show `text` in place of the last progress, on a terminal and not too often."""
+    def progress(self, text: str, *, is_lasting: bool = False) -> None:
+        """Show `text` in place of the last progress, on a terminal and not too often.
+
+        What `is_lasting` is shown whenever it comes, as nothing may come after it for long.
+        """
         now = time.monotonic()
-        if self.shows_progress and now - self._progress_at >= _PROGRESS_INTERVAL_SECONDS:
+        is_time = is_lasting or now - self._progress_at >= _PROGRESS_INTERVAL_SECONDS
+        if self.shows_progress and is_time:
             with self._lock:
                 self._clear_progress()
                 # A line that the terminal wraps could not be taken back.
@@ -130,46 +133,8 @@ class Console:
 
         Lines tell of the layers that are sent; with `-v`, of all.
         """
-        from nixbridge.delivery import (  # noqa: PLC0415 - likewise
-            LayerAdvanced,
-            LayerFinished,
-            LayerLost,
-            LayerStarted,
-            Outcome,
-        )
-        from nixbridge.report.delivery import layer_line, layer_outcome  # noqa: PLC0415
-
         with self._lock:
-            match event:
-                case LayerStarted(number=number, size_bytes=size_bytes):
-                    self._packing[number] = [0, size_bytes]
-                case LayerAdvanced(number=number, written_bytes=written_bytes):
-                    self._packing[number][0] = written_bytes
-                    self._show_packing()
-                case LayerLost(number=number, why=why):
-                    self.say(f"  again     layer {number}, which was lost: {why}")
-                case LayerFinished(number=number, delivered=delivered):
-                    self._packing.pop(number, None)
-                    self._finished_layers += 1
-                    self._sent_bytes += delivered.sent_bytes
-                    outcome = layer_outcome(delivered)
-                    is_told = not self.is_json and not self.shows_progress
-                    if is_told and (outcome is Outcome.SENT or self.verbosity >= 1):
-                        text = layer_line(delivered, number, event.layer_count)
-                        self.step(outcome, text, delivered.seconds)
-                case _:
-                    assert_never(event)
-
-    def _show_packing(self) -> None:
-        from nixbridge.report.table import format_size  # noqa: PLC0415 - likewise
-
-        sent = self._sent_bytes + sum(written for written, _ in self._packing.values())
-        under_way = ", ".join(
-            f"layer {number} {format_size(written)} of {format_size(max(written, expected))}"
-            for number, (written, expected) in sorted(self._packing.items())
-        )
-        done = f"{self._finished_layers} layers done, {format_size(sent)} sent"
-        self.progress(f"  pack      {done}; {under_way}")
+            self._layers.show(event)
 
     def _clear_progress(self) -> None:
         if self._progress_width:
@@ -208,3 +173,96 @@ class Console:
         print("".join(traceback.format_exception(error)), end="", file=self._stderr)
         print(f"error: this is a bug in nixbridge: {error!r}", file=self._stderr)
         print("  hint: please report it, with the lines above, to its makers", file=self._stderr)
+
+
+class _Layers:
+    """What becomes of the layers of a delivery, as `console` shows it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        # Of each layer that is being packed: what is written of it, and about how large it is.
+        self._packing: dict[int, tuple[int, int]] = {}
+        self._finished_layers = 0
+        self._sent_bytes = 0
+        # Of each layer that is being pulled: what is sent of it, and how large it is.
+        self._pulling: dict[int, tuple[int, int]] = {}
+        self._pulled_layers = 0
+        self._pulled_bytes = 0
+
+    def show(self, event: DeliveryEvent) -> None:
+        """Take note of an event, and show what there is to show."""
+        # A run that delivers nothing need not know of these.
+        from nixbridge.delivery import (  # noqa: PLC0415
+            LayerAdvanced,
+            LayerFinished,
+            LayerLost,
+            LayerStarted,
+            PullAdvanced,
+            PullEnded,
+            PullStarted,
+        )
+        from nixbridge.report.delivery import layer_outcome  # noqa: PLC0415
+
+        match event:
+            case LayerStarted(number=number, size_bytes=size_bytes):
+                self._packing[number] = 0, size_bytes
+            case LayerAdvanced(number=number, written_bytes=written_bytes):
+                self._packing[number] = written_bytes, self._packing[number][1]
+                self._show_packing()
+            case LayerLost(number=number, why=why):
+                self._console.say(f"  again     layer {number}, which was lost: {why}")
+            case LayerFinished(number=number, delivered=delivered):
+                self._packing.pop(number, None)
+                self._finished_layers += 1
+                self._sent_bytes += delivered.sent_bytes
+                self._tell(layer_outcome(delivered), event, delivered.seconds)
+            case PullStarted():
+                self._pulled_layers = self._pulled_bytes = 0
+                self._show_pulling(is_lasting=True)
+            case PullAdvanced(number=number, sent_bytes=sent_bytes, size_bytes=size_bytes):
+                self._pulling[number] = sent_bytes, size_bytes
+                self._show_pulling()
+            case PullEnded(number=number, arrival=arrival):
+                if self._pulling.pop(number, None) is not None:
+                    self._pulled_layers += 1
+                    self._pulled_bytes += event.delivered.layer.descriptor.size_bytes
+                    self._show_pulling(is_lasting=True)
+                self._tell(arrival.outcome, event, event.seconds)
+            case _:
+                assert_never(event)
+
+    def _tell(self, what: str, event: LayerFinished | PullEnded, seconds: float) -> None:
+        """Print what was done with a layer, where it is not shown in place."""
+        from nixbridge.delivery import Outcome  # noqa: PLC0415
+        from nixbridge.report.delivery import layer_line  # noqa: PLC0415
+
+        console = self._console
+        is_told = what == Outcome.SENT or console.verbosity >= 1
+        if is_told and not console.is_json and not console.shows_progress:
+            text = layer_line(event.delivered, event.number, event.layer_count)
+            console.step(what, text, seconds)
+
+    def _show_packing(self) -> None:
+        from nixbridge.report.table import format_size  # noqa: PLC0415
+
+        sent = self._sent_bytes + sum(written for written, _ in self._packing.values())
+        done = f"{self._finished_layers} layers done, {format_size(sent)} sent"
+        self._console.progress(f"  pack      {done}; {self._under_way(self._packing)}")
+
+    def _show_pulling(self, *, is_lasting: bool = False) -> None:
+        from nixbridge.report.table import format_count, format_size  # noqa: PLC0415
+
+        sent = self._pulled_bytes + sum(sent for sent, _ in self._pulling.values())
+        done = f"{format_count(self._pulled_layers, 'layer')} pulled, {format_size(sent)} sent"
+        # Before the first, between two, and after the last, when it unpacks what it has.
+        doing = self._under_way(self._pulling) or "the engine is at work"
+        self._console.progress(f"  pull      {done}; {doing}", is_lasting=is_lasting)
+
+    @staticmethod
+    def _under_way(layers: Mapping[int, tuple[int, int]]) -> str:
+        from nixbridge.report.table import format_size  # noqa: PLC0415
+
+        return ", ".join(
+            f"layer {number} {format_size(done)} of {format_size(max(done, expected))}"
+            for number, (done, expected) in sorted(layers.items())
+        )

@@ -17,6 +17,9 @@ from nixbridge.delivery import (
     LayerLost,
     LayerStarted,
     Outcome,
+    PullAdvanced,
+    PullEnded,
+    PullStarted,
 )
 from nixbridge.oci import BlobDigest, DiffId
 from nixbridge.packing import LayerBytes, packed_layer
@@ -52,6 +55,30 @@ def finished(number: int, outcome: Outcome, known_from: str | None = None) -> La
             seconds=0.25,
         ),
     )
+
+
+def pull_ended(number: int, outcome: Outcome) -> PullEnded:
+    size_bytes = 4_100_000
+    sent_bytes = size_bytes if outcome is Outcome.SENT else 0
+    return PullEnded(
+        number=number,
+        layer_count=3,
+        delivered=finished(number, outcome, CACHE).delivered,
+        arrival=Arrival(outcome=outcome, sent_bytes=sent_bytes, is_pulled=True),
+        seconds=0.75 if outcome is Outcome.SENT else 0.0,
+    )
+
+
+def show_pull(console: Console) -> None:
+    for event in (
+        PullStarted(layer_count=3),
+        PullAdvanced(number=3, sent_bytes=1_000_000, size_bytes=4_100_000),
+        PullAdvanced(number=2, sent_bytes=2_000_000, size_bytes=4_100_000),
+        pull_ended(3, Outcome.SENT),
+        pull_ended(2, Outcome.SENT),
+        pull_ended(1, Outcome.SKIPPED),
+    ):
+        console.on_delivery_event(event)
 
 
 def show(console: Console) -> None:
@@ -98,6 +125,50 @@ def test_a_terminal_has_one_line_that_changes() -> None:
     console.say("end")
     progress = "  pack      2 layers done, 1.0 MB sent; layer 3 1.0 MB of 5.0 MB"
     assert stderr.getvalue() == f"{progress}\r{' ' * len(progress)}\r{LOST}end\n"
+
+
+PULLED = SENT.replace("0.2 s", "0.8 s") + SENT.replace("0.2 s", "0.8 s").replace("r 3 of", "r 2 of")
+HAD = SKIPPED.replace("0.2 s", "0.0 s")
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "is_json", "text"),
+    [(0, False, PULLED), (1, False, PULLED + HAD), (-1, False, ""), (0, True, "")],
+)
+def test_a_log_has_a_line_for_each_layer_that_is_pulled(
+    verbosity: int, text: str, *, is_json: bool
+) -> None:
+    stderr = Stream(is_terminal=False)
+    show_pull(Console(verbosity=verbosity, is_json=is_json, stderr=stderr))
+    assert stderr.getvalue() == text
+
+
+def test_a_terminal_shows_the_bytes_of_each_layer_that_is_pulled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nixbridge.console._PROGRESS_INTERVAL_SECONDS", 0)
+    monkeypatch.setenv("COLUMNS", "200")
+    stderr = Stream(is_terminal=True)
+    console = Console(stderr=stderr)
+    show_pull(console)
+    console.say("end")
+    both = "layer 2 2.0 MB of 4.1 MB, layer 3 1.0 MB of 4.1 MB"
+    lines = [line for line in stderr.getvalue().split("\r") if line.strip()]
+    assert lines == [
+        "  pull      0 layers pulled, 0 B sent; the engine is at work",
+        "  pull      0 layers pulled, 1.0 MB sent; layer 3 1.0 MB of 4.1 MB",
+        f"  pull      0 layers pulled, 3.0 MB sent; {both}",
+        "  pull      1 layer pulled, 6.1 MB sent; layer 2 2.0 MB of 4.1 MB",
+        "  pull      2 layers pulled, 8.2 MB sent; the engine is at work",
+        "end\n",
+    ]
+
+
+def test_a_terminal_shows_what_may_stay_for_long_at_once() -> None:
+    """Nothing comes after it while the engine unpacks."""
+    stderr = Stream(is_terminal=True)
+    show_pull(Console(stderr=stderr))
+    assert stderr.getvalue().endswith("2 layers pulled, 8.2 MB sent; the engine is at work")
 
 
 def test_a_line_that_changes_is_no_longer_than_the_terminal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,6 +143,48 @@ def test_two_images_of_one_name(folder: Path, tmp_path: Path) -> None:
         stdout, stderr = process.communicate(timeout=30)
     assert (process.returncode, stdout) == (2, "")
     assert "error: two images would be served as `one:1`\n" in stderr
+
+
+@pytest.mark.parametrize("engine", ["podman", "docker"])
+def test_a_copy_into_an_engine_tells_what_it_took_and_what_it_had(
+    podman: PodmanStorage, dockerd: Dockerd, engine: str, tmp_path: Path
+) -> None:
+    destination = f"{podman.prefix}told" if engine == "podman" else "docker-daemon:told"
+    # The daemon is shared: it may have what other tests gave it, and so must not begin with it.
+    text = IMAGE.replace("NAME", "told").replace("pkgs.glibc", f'(pkgs.writeText "{engine}" "")')
+    (tmp_path / "new.nix").write_text(text)
+
+    def copy(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "nixbridge", "copy", "new.nix", destination, *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "DOCKER_HOST": dockerd.host},
+        )
+
+    def destinations(document: dict[str, Any]) -> list[tuple[str, str, int]]:
+        return [
+            (each["outcome"], each["why"], each["sentBytes"])
+            for layer in document["layers"]
+            for each in layer["destinations"]
+        ]
+
+    first = json.loads(copy("--json").stdout)
+    sizes = [layer["sizeBytes"] for layer in first["layers"]]
+    had = ("skipped", "the engine had it", 0)
+    assert destinations(first) == [("sent", "the engine took it", size) for size in sizes]
+    assert first["sentBytes"] == sum(sizes)
+    again = json.loads(copy("--json").stdout)
+    assert destinations(again) == [had] * len(sizes)
+
+    # Other words, the same layers.
+    (tmp_path / "new.nix").write_text(text.replace("from told", "from another"))
+    assert not re.search(r"^  (sent|skipped) ", copy().stderr, re.MULTILINE)
+    shown = copy("-v").stderr
+    for word in ("known", "skipped"):
+        assert len(re.findall(rf"^  {word} +layer \d+ of", shown, re.MULTILINE)) == len(sizes)
 
 
 def test_it_runs_wherever_it_was_copied_and_has_one_digest(

@@ -24,6 +24,9 @@ from nixbridge.delivery.events import (
     LayerLost,
     LayerStarted,
     Outcome,
+    PullAdvanced,
+    PullEnded,
+    PullStarted,
 )
 from nixbridge.delivery.layers import Described
 from nixbridge.delivery.verify import is_right
@@ -42,6 +45,9 @@ __all__ = [
     "LayerStarted",
     "Outcome",
     "PackOptions",
+    "PullAdvanced",
+    "PullEnded",
+    "PullStarted",
     "choose_compression",
     "deliver_image",
     "is_right",

@@ -24,10 +24,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arrival:
-    """How a layer came to one destination; what was sent again counts again."""
+    """How a layer came to one destination; what was sent again counts again.
+
+    With `is_pulled` the destination was not asked for its blob, but pulled it (`SENT`) or did not
+    (`SKIPPED`).
+    """
 
     outcome: Outcome
     sent_bytes: int = 0
+    is_pulled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,14 +88,49 @@ class LayerLost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerFinished:
-    """A layer is at all destinations, or was before."""
+    """A layer is at all destinations, or was before; those that pull may have it now."""
 
     number: int
     layer_count: int
     delivered: DeliveredLayer
 
 
-DeliveryEvent: TypeAlias = LayerStarted | LayerAdvanced | LayerLost | LayerFinished
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PullStarted:
+    """A destination will pull, of so many layers, those that it lacks."""
+
+    layer_count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PullAdvanced:
+    """So much of the layer's blob, which has `size_bytes`, went to a destination that pulls it."""
+
+    number: int
+    sent_bytes: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PullEnded:
+    """A destination has pulled the layer, or in the end had no need to; `arrival` says which."""
+
+    number: int
+    layer_count: int
+    delivered: DeliveredLayer
+    arrival: Arrival
+    seconds: float
+
+
+DeliveryEvent: TypeAlias = (
+    LayerStarted
+    | LayerAdvanced
+    | LayerLost
+    | LayerFinished
+    | PullStarted
+    | PullAdvanced
+    | PullEnded
+)
 
 
 class DeliveryListener(Protocol):

@@ -12,23 +12,22 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from nixbridge.delivery.errand import Errand
 from nixbridge.delivery.events import (
-    Arrival,
     DeliveredLayer,
     DeliveryListener,
     LayerAdvanced,
     LayerFinished,
     LayerLost,
     LayerStarted,
-    Outcome,
 )
 from nixbridge.delivery.known import Known, refuse_difference
 from nixbridge.delivery.layers import CopiedLayer, Making, StoreLayer
-from nixbridge.delivery.writing import CountingSink, MadeLayers, PulledLayers, Tee
+from nixbridge.delivery.pulling import PulledLayers
+from nixbridge.delivery.writing import CountingSink, MadeLayers, Tee
 from nixbridge.destinations import BlobState, ImageWriter, LayerLostError, giving_up
 from nixbridge.errors import NixbridgeError
 from nixbridge.image import Image
@@ -51,43 +50,6 @@ _LARGE_BYTES: Final = 1 << 20
 _QUESTIONS_AT_ONCE: Final = 8
 
 
-@dataclass(kw_only=True, slots=True)
-class _Errand:
-    """A layer, what is known of it, which writers have it, and what was done so far."""
-
-    number: int
-    layer: CopiedLayer | StoreLayer
-    known: Known | None
-    states: list[BlobState]
-    sent_bytes: list[int]
-    packed: PackedLayer | None = None
-    is_packed: bool = False
-    read_bytes: int = 0
-    seconds: float = 0.0
-
-    @property
-    def is_missing(self) -> bool:
-        return BlobState.ABSENT in self.states
-
-    def delivered(self) -> DeliveredLayer:
-        """Return what became of it until now."""
-        if self.packed is None:
-            raise ValueError(self.number)
-        return DeliveredLayer(
-            layer=self.packed,
-            arrivals=tuple(map(_arrival, self.states, self.sent_bytes)),
-            known_from=None if self.known is None else self.known.source,
-            is_packed=self.is_packed,
-            read_bytes=self.read_bytes,
-            seconds=self.seconds,
-        )
-
-
-def _arrival(state: BlobState, sent_bytes: int) -> Arrival:
-    outcome = Outcome.MOUNTED if state is BlobState.MOUNTED else Outcome.SKIPPED
-    return Arrival(outcome=Outcome.SENT if sent_bytes else outcome, sent_bytes=sent_bytes)
-
-
 class Run:
     """One delivery; `remember` is told what the cache shall remember of it."""
 
@@ -102,7 +64,7 @@ class Run:
         self._writers = writers
         self._listener = listener
         self._workers = workers
-        self._errands: list[_Errand] = []
+        self._errands: list[Errand] = []
         self._made = MadeLayers()
         self._remember = remember
         self._learned: dict[LayerRecipe, LayerBytes] = {}
@@ -153,18 +115,20 @@ class Run:
             range(len(self._writers)), key=lambda each: self._writers[each].publishes_by_renaming
         )
         for number in numbers:
-            layers = PulledLayers(self._made, partial(self._take_note_of_pull, number))
+            layers = PulledLayers(self._made, self._errands, number, self._listener)
+            layers.begin()
             try:
                 references[number] = self._writers[number].commit(image, layers)
             except NixbridgeError as error:
                 published = [f"published before that: {each}" for each in references.values()]
                 error.details = "\n".join(filter(None, (error.details, *published))) or None
                 raise
+            layers.end()
         return tuple(references[number] for number in range(len(self._writers)))
 
     def _make_errands(
         self, layers: Sequence[CopiedLayer | StoreLayer], known: Sequence[Known | None]
-    ) -> list[_Errand]:
+    ) -> list[Errand]:
         blobs = {
             number: layer.packed(each.bytes, follows_recipe=True).descriptor
             for number, (layer, each) in enumerate(zip(layers, known, strict=True))
@@ -172,7 +136,7 @@ class Run:
         }
         states = [_ask(writer, blobs) for writer in self._writers]
         return [
-            _Errand(
+            Errand(
                 number=number + 1,
                 layer=layer,
                 known=each,
@@ -182,7 +146,7 @@ class Run:
             for number, (layer, each) in enumerate(zip(layers, known, strict=True))
         ]
 
-    def _reuse(self, errand: _Errand) -> None:
+    def _reuse(self, errand: Errand) -> None:
         """Name a layer that all destinations have."""
         if errand.known is None:
             raise ValueError(errand.number)
@@ -194,7 +158,7 @@ class Run:
             writer.reuse_layer(errand.packed)
         self._finished(errand)
 
-    def _pack(self, errands: Sequence[_Errand]) -> None:
+    def _pack(self, errands: Sequence[Errand]) -> None:
         """Pack the layers of store paths that are missing somewhere."""
         missing = [errand for errand in errands if errand.is_missing]
         side_by_side = all(writer.takes_layers_side_by_side for writer in self._writers)
@@ -209,7 +173,7 @@ class Run:
             failing=partial(giving_up, *self._writers),
         )
 
-    def _pack_one(self, errand: _Errand, source: TarSource) -> None:
+    def _pack_one(self, errand: Errand, source: TarSource) -> None:
         """Pack a layer where it is missing; runs in several threads at the same time."""
         layer = errand.layer
         if not isinstance(layer, StoreLayer):
@@ -225,7 +189,7 @@ class Run:
 
     def _write(
         self,
-        errand: _Errand,
+        errand: Errand,
         make: Callable[[Sink], Making],
         size_bytes: int | None,
         *,
@@ -260,6 +224,8 @@ class Run:
         tee.finish(errand.packed)
         for at, sent_bytes in tee.sent_bytes.items():
             errand.sent_bytes[at] += sent_bytes
+        for at, state in tee.unwritten.items():
+            errand.states[at] = state
         for at, loss in tee.lost.items():
             self._write_again(errand, at, loss)
         for at, writer in enumerate(self._writers):
@@ -268,7 +234,7 @@ class Run:
         errand.seconds += time.monotonic() - started
         self._finished(errand)
 
-    def _write_again(self, errand: _Errand, at: int, loss: LayerLostError) -> None:
+    def _write_again(self, errand: Errand, at: int, loss: LayerLostError) -> None:
         """Write a layer to the one destination that lost it.
 
         Raises `DestinationError`: it was lost too often.
@@ -295,23 +261,17 @@ class Run:
             loss = tee.lost[at]
         raise loss.error
 
-    def _make_again(self, errand: _Errand, sink: Sink) -> LayerBytes:
+    def _make_again(self, errand: Errand, sink: Sink) -> LayerBytes:
         making = errand.layer.make(sink)
         errand.is_packed, errand.read_bytes = True, errand.read_bytes + making.read_bytes
         return making.bytes
 
-    def _take_note_of_pull(self, at: int, layer: PackedLayer, sent_bytes: int) -> None:
-        for errand in self._errands:
-            if errand.packed is not None and errand.packed.descriptor == layer.descriptor:
-                errand.sent_bytes[at] += sent_bytes
-                return
-
-    def _advanced(self, errand: _Errand, written_bytes: int) -> None:
+    def _advanced(self, errand: Errand, written_bytes: int) -> None:
         self._listener.on_delivery_event(
             LayerAdvanced(number=errand.number, written_bytes=written_bytes)
         )
 
-    def _finished(self, errand: _Errand) -> None:
+    def _finished(self, errand: Errand) -> None:
         self._listener.on_delivery_event(
             LayerFinished(
                 number=errand.number,

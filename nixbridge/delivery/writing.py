@@ -5,7 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 
-from nixbridge.destinations import ImageWriter, LayerLostError, LayerSink, UnwrittenLayer
+from nixbridge.destinations import (
+    BlobState,
+    ImageWriter,
+    LayerLostError,
+    LayerSink,
+    UnwrittenLayer,
+)
 from nixbridge.errors import IntegrityError
 from nixbridge.oci import BlobDigest
 from nixbridge.packing import LayerBytes, PackedLayer, Sink
@@ -36,25 +42,6 @@ class MadeLayers:
             )
 
 
-class PulledLayers:
-    """The layers for one destination, which pulls what it lacks; `tell` is told how much it was."""
-
-    def __init__(self, layers: MadeLayers, tell: Callable[[PackedLayer, int], None]) -> None:
-        self._layers = layers
-        self._tell = tell
-
-    def write_layer(self, layer: PackedLayer, sink: Sink) -> None:
-        """Make the blob of a layer once more.
-
-        Raises what `MadeLayers.write_layer` raises.
-        """
-        counting = CountingSink(sink)
-        try:
-            self._layers.write_layer(layer, counting)
-        finally:
-            self._tell(layer, counting.written_bytes)
-
-
 def _unheard(written_bytes: int) -> None:
     pass
 
@@ -78,23 +65,26 @@ class Tee:
     """A sink that hands what it gets to the sinks of `writers`, as long as they do not lose it.
 
     Writers are known by their number. `lost` has those that lost the layer, `sent_bytes` what each
-    was sent.
+    was sent; `unwritten` those that want no layer sent, and what they have of it instead.
     """
 
     def __init__(self, writers: Mapping[int, ImageWriter], size_bytes: int | None) -> None:
         self.lost: dict[int, LayerLostError] = {}
         self.sent_bytes = dict.fromkeys(writers, 0)
+        self.unwritten: dict[int, BlobState] = {}
         self._sinks: dict[int, LayerSink] = {}
         for number, writer in writers.items():
             with self._noticing_loss(number):
-                self._sinks[number] = writer.begin_layer(size_bytes)
+                self._sinks[number] = sink = writer.begin_layer(size_bytes)
+                if isinstance(sink, UnwrittenLayer):
+                    self.unwritten[number] = sink.state
 
     def write(self, data: bytes | memoryview, /) -> None:
         """Hand on `data`."""
         size_bytes = memoryview(data).nbytes
         for number, sink in tuple(self._sinks.items()):
             with self._noticing_loss(number):
-                if not isinstance(sink, UnwrittenLayer):
+                if number not in self.unwritten:
                     self.sent_bytes[number] += size_bytes
                 sink.write(data)
 

@@ -57,11 +57,15 @@ class Access:
 
 
 class BlobState(StrEnum):
-    """Whether a destination has a blob, and since when: `MOUNTED` is since it was asked."""
+    """Whether a destination has a blob, and since when: `MOUNTED` is since it was asked.
+
+    `PULLABLE` it has or will pull during `commit`, when it says which of the two.
+    """
 
     ABSENT = "absent"
     THERE = "there"
     MOUNTED = "mounted"
+    PULLABLE = "pullable"
 
 
 class LayerLostError(Exception):
@@ -90,8 +94,14 @@ class LayerSink(Sink, Protocol):
         """Take the digests of the bytes that were written; called once, after the last byte."""
 
 
+@dataclass(frozen=True, slots=True)
 class UnwrittenLayer:
-    """A layer that goes nowhere, as only its digest is wanted: it does not count as sent."""
+    """A layer that goes nowhere, as only its digest is wanted: it does not count as sent.
+
+    `state` is what the destination has of it from now on.
+    """
+
+    state: BlobState
 
     def write(self, data: bytes | memoryview, /) -> None:
         """Drop `data`."""

@@ -14,7 +14,7 @@ from io import FileIO
 from typing import Final
 
 from nixbridge.destinations.catalogue import Catalogue, repository_of
-from nixbridge.destinations.destination import Access, LayerSource, unheard
+from nixbridge.destinations.destination import Access, BlobState, LayerSource, unheard
 from nixbridge.destinations.docker_archive import DockerArchiveWriter
 from nixbridge.destinations.served import ServedWriter
 from nixbridge.destinations.serving import ListenAddress, RegistryServer
@@ -71,6 +71,8 @@ class Engine(ABC):
 
 class EngineWriter(ServedWriter):
     """One delivery to an engine; `reference` is what the image shall be called there."""
+
+    state = BlobState.PULLABLE
 
     def __init__(
         self, engine: Engine, reference: ImageReference, access: Access, *, prefix: str

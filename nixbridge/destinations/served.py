@@ -15,7 +15,12 @@ from nixbridge.packing import PackedLayer
 
 
 class ServedWriter(Delivery):
-    """Takes an image that is to be served: of its layers, only the digests are wanted."""
+    """Takes an image that is to be served: of its layers, only the digests are wanted.
+
+    `state` is what it says of a layer that it can serve.
+    """
+
+    state = BlobState.THERE
 
     @property
     def publishes_by_renaming(self) -> bool:
@@ -28,15 +33,15 @@ class ServedWriter(Delivery):
         return True
 
     def find_blob(self, _blob: Descriptor) -> BlobState:
-        """Say that it is there: a layer that is known can be made when it is asked for."""
-        return BlobState.THERE
+        """Say that it need not be written: what is known can be made when it is asked for."""
+        return self.state
 
     def reuse_layer(self, layer: PackedLayer) -> None:
         """Do nothing."""
 
     def begin_layer(self, size_bytes: int | None) -> UnwrittenLayer:  # noqa: ARG002
         """Begin a layer that is packed to learn its digest."""
-        return UnwrittenLayer()
+        return UnwrittenLayer(self.state)
 
     def close(self) -> None:
         """Do nothing: nothing was written."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, assert_never
 
-from nixbridge.delivery import CACHE, DeliveredLayer, Delivery, Outcome
+from nixbridge.delivery import CACHE, Arrival, DeliveredLayer, Delivery, Outcome
 from nixbridge.report.image import image_document
 from nixbridge.report.table import format_count, format_size
 
@@ -57,11 +57,16 @@ def layer_line(delivered: DeliveredLayer, number: int, layer_count: int) -> str:
     return text
 
 
-def layer_outcome(delivered: DeliveredLayer) -> Outcome:
-    """Return what was done with a layer: the most that was done at any destination."""
+def layer_outcome(delivered: DeliveredLayer) -> str:
+    """Return in a word what was done with a layer: the most that was done at any destination.
+
+    Before it is pulled, it is `packed` for its digests, or `known`.
+    """
     for outcome in (Outcome.SENT, Outcome.MOUNTED):
         if delivered.has(outcome):
             return outcome
+    if delivered.arrivals and all(arrival.is_pulled for arrival in delivered.arrivals):
+        return "packed" if delivered.is_packed else "known"
     return Outcome.SKIPPED
 
 
@@ -80,7 +85,7 @@ def delivery_document(delivery: Delivery) -> dict[str, Any]:
             destinations=[
                 {
                     "outcome": str(arrival.outcome),
-                    "why": _WHY[arrival.outcome],
+                    "why": _why(arrival),
                     "sentBytes": arrival.sent_bytes,
                 }
                 for arrival in layer.arrivals
@@ -95,8 +100,15 @@ def delivery_document(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-_WHY = {
-    Outcome.SKIPPED: "it was there",
-    Outcome.MOUNTED: "it was in another repository of the registry",
-    Outcome.SENT: "it was not there, or not known to be",
-}
+def _why(arrival: Arrival) -> str:
+    match arrival.outcome:
+        case Outcome.SKIPPED:
+            return "the engine had it" if arrival.is_pulled else "it was there"
+        case Outcome.MOUNTED:
+            return "it was in another repository of the registry"
+        case Outcome.SENT if arrival.is_pulled:
+            return "the engine took it"
+        case Outcome.SENT:
+            return "it was not there, or not known to be"
+        case _:
+            assert_never(arrival.outcome)

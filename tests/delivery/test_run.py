@@ -14,11 +14,15 @@ from delivery.world import World
 from fake_store import one_layer_each
 from nixbridge.closure import PathInfo
 from nixbridge.delivery import (
+    Arrival,
     LayerAdvanced,
     LayerFinished,
     LayerLost,
     LayerStarted,
     Outcome,
+    PullAdvanced,
+    PullEnded,
+    PullStarted,
     choose_compression,
 )
 from nixbridge.destinations import (
@@ -28,12 +32,15 @@ from nixbridge.destinations import (
     LayerLostError,
     LayerSink,
     LayerSource,
+    UnwrittenLayer,
     parse_destination,
 )
+from nixbridge.destinations.served import Serving
 from nixbridge.errors import DestinationError, InputError
 from nixbridge.image import Image
 from nixbridge.oci import BlobDigest, Descriptor
 from nixbridge.packing import PackedLayer
+from nixbridge.report.delivery import delivery_document, layer_outcome
 
 
 @pytest.fixture
@@ -59,6 +66,8 @@ class Shaky:
     refuses: bool = False
     side_by_side: bool = True
     pulls: bool = False
+    unwritten: bool = False
+    had: int = 0  # so many layers from the bottom it does not pull
     mounts: bool = False
     begun: list[int | None] = field(default_factory=list)
     pulled: list[bytes] = field(default_factory=list)
@@ -95,7 +104,7 @@ class ShakyWriter:
 
     def find_blob(self, blob: Descriptor) -> BlobState:
         if self.shaky.pulls:
-            return BlobState.THERE
+            return BlobState.PULLABLE
         if self.shaky.mounts:
             return BlobState.MOUNTED
         return BlobState.THERE if blob.digest in self.kept else self.inner.find_blob(blob)
@@ -107,6 +116,8 @@ class ShakyWriter:
     def begin_layer(self, size_bytes: int | None) -> LayerSink:
         self.shaky.begun.append(size_bytes)
         self.shaky.may_lose("begin")
+        if self.shaky.unwritten:
+            return UnwrittenLayer(BlobState.PULLABLE)
         return ShakySink(self, self.inner.begin_layer(size_bytes))
 
     def give_up(self) -> None:
@@ -116,7 +127,7 @@ class ShakyWriter:
         if self.shaky.refuses:
             raise DestinationError("the tag cannot be moved")
         if self.shaky.pulls:
-            for layer in image.layers:
+            for layer in image.layers[self.shaky.had :]:
                 sink = Bytes()
                 layers.write_layer(layer, sink)
                 self.shaky.pulled.append(bytes(sink.data))
@@ -315,6 +326,64 @@ def test_layers_are_pulled_by_who_lacks_them(world: World) -> None:
     assert [layer.arrivals[0].outcome for layer in delivery.layers] == [Outcome.SENT] * 3
     assert delivery.sent_bytes == sum(len(data) for data in puller.pulled)
     assert all(layer.is_packed for layer in delivery.layers)
+
+
+def test_a_pull_is_told_while_it_goes_on(world: World) -> None:
+    """What is known beforehand, what is asked for, and what in the end was not."""
+    layer_plan = world.sample()
+    world.deliver(layer_plan)
+    world.listener.events.clear()
+    puller = Shaky(world.directory / "puller", pulls=True, had=1)
+    delivery = world.deliver(layer_plan, puller, f"oci:{world.layout}:y")
+
+    events = [event for event in world.listener.events if not isinstance(event, LayerFinished)]
+    assert events.pop(0) == PullStarted(layer_count=3)
+    sizes = [layer.descriptor.size_bytes for layer in delivery.image.layers]
+    sent = {e.number: (e.sent_bytes, e.size_bytes) for e in events if isinstance(e, PullAdvanced)}
+    assert sent == {number: (sizes[number - 1],) * 2 for number in (2, 3)}
+    ended = [event for event in events if isinstance(event, PullEnded)]
+    assert [(event.number, event.arrival) for event in ended] == [
+        (2, Arrival(outcome=Outcome.SENT, sent_bytes=sizes[1], is_pulled=True)),
+        (3, Arrival(outcome=Outcome.SENT, sent_bytes=sizes[2], is_pulled=True)),
+        (1, Arrival(outcome=Outcome.SKIPPED, is_pulled=True)),
+    ]
+    assert {event.layer_count for event in ended} == {3}
+    last = {event.number: event.delivered for event in ended}
+    assert [last[number] for number in (1, 2, 3)] == list(delivery.layers)
+
+    document = delivery_document(delivery)
+    there = {"outcome": "skipped", "why": "it was there", "sentBytes": 0}
+    assert [layer["destinations"] for layer in document["layers"]] == [
+        [{"outcome": "skipped", "why": "the engine had it", "sentBytes": 0}, there],
+        *(
+            [{"outcome": "sent", "why": "the engine took it", "sentBytes": size_bytes}, there]
+            for size_bytes in sizes[1:]
+        ),
+    ]
+    assert document["sentBytes"] == sum(sizes[1:])
+
+
+def test_a_layer_packed_for_its_digest_is_not_sent_before_it_is_asked_for(world: World) -> None:
+    puller = Shaky(world.directory / "puller", pulls=True, unwritten=True, had=3)
+    delivery = world.deliver(world.sample(), puller)
+    finished = [each for each in world.listener.events if isinstance(each, LayerFinished)]
+    assert [layer_outcome(event.delivered) for event in finished] == ["packed"] * 3
+    skipped = Arrival(outcome=Outcome.SKIPPED, is_pulled=True)
+    assert [layer.arrivals for layer in delivery.layers] == [(skipped,)] * 3
+    assert delivery.sent_bytes == 0
+
+
+def test_who_asks_after_the_delivery_is_not_told_of(world: World) -> None:
+    """`serve` goes on for long, and its clients are none of the delivery's."""
+    serving = Serving.parse("127.0.0.1:0")
+    delivery = world.deliver(world.sample(), serving)
+    world.listener.events.clear()
+    blob = serving.catalogue.blob("shop", delivery.image.layers[0].descriptor.digest)
+    assert blob is not None
+    sink = Bytes()
+    blob.write_to(sink)
+    assert len(sink.data) == delivery.image.layers[0].descriptor.size_bytes
+    assert world.listener.events == []
 
 
 def test_what_was_mounted_is_neither_read_nor_sent(world: World) -> None:
