@@ -62,6 +62,7 @@ from nixbridge.packing import LayerCache, LayerRecipe, layer_cache_path
 from nixbridge.plugins import PluginGroup, plugins
 from nixbridge.report.delivery import delivery_summary
 from nixbridge.report.table import format_count
+from nixbridge.report.update import Update
 from nixbridge.share import nix_directory
 from nixbridge.source import (
     SPEC_FILE_NAME,
@@ -319,9 +320,9 @@ def _base_count(described: Described) -> int:
 
 
 def plan_page(
-    described: Described, layer_plan: LayerPlan, options: PlanOptions | None = None
+    described: Described, layer_plan: LayerPlan, options: PlanOptions, update: Update | None
 ) -> str:
-    """Return the HTML page of a plan that was made with `options`.
+    """Return the HTML page of a plan that was made with `options`, and of what it would send.
 
     Raises `PlanError`, `InputError`.
     """
@@ -329,9 +330,14 @@ def plan_page(
     from nixbridge.report.plan_page import plan_page_html  # noqa: PLC0415
 
     strategies = plugins(PluginGroup.STRATEGIES)
-    description = described.description
-    curves = cost_curves(description, layer_plan, options or PlanOptions(), strategies)
-    return plan_page_html(description, layer_plan, curves)
+    curves = cost_curves(
+        described.description,
+        layer_plan,
+        options,
+        strategies,
+        base_layer_count=_base_count(described),
+    )
+    return plan_page_html(described.description, layer_plan, described.base, curves, update)
 
 
 def deliver(

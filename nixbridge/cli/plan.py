@@ -149,7 +149,8 @@ def plan(
             planned = _plan_image(images[0], options, keeping, console, most_bytes)
             if html is not None:
                 (layer_plan,) = planned.plans.values()
-                pipeline.write_text(html, pipeline.plan_page(images[0], layer_plan, options))
+                page = pipeline.plan_page(images[0], layer_plan, options, planned.update)
+                pipeline.write_text(html, page)
                 console.say(f"wrote {html}")
     if save is not None:
         pipeline.write_text(save, plan_file_text(planned.plans))
@@ -179,6 +180,7 @@ class _Planned:
     plans: Mapping[str, LayerPlan]
     text: str
     document: dict[str, Any]
+    update: Update | None = None
 
 
 def _plan_image(
@@ -193,12 +195,15 @@ def _plan_image(
     costs = pipeline.plan_costs(described, layer_plan, options)
     text = plan_table(layer_plan, costs, described.base)
     document = plan_document(layer_plan, costs, described.base)
+    update = None
     if keeping.previous:
         update = keeping.update(description, described.base, layer_plan, console.warn)
         _check_push(update, most_bytes)
         text = f"{text}\n{update_text(update)}"
         document["update"] = update_document(update)
-    return _Planned(plans={description.name: layer_plan}, text=text, document=document)
+    return _Planned(
+        plans={description.name: layer_plan}, text=text, document=document, update=update
+    )
 
 
 def _check_push(update: Update, most_bytes: int | None) -> None:

@@ -42,7 +42,7 @@ def why(
     with context.obj.described(
         source, attribute, nix_arguments_of(arg, argstr), is_n2c_exact=n2c_exact
     ) as described:
-        answer = explain(described.description, pipeline.plan(described), path)
+        answer = explain(described.description, pipeline.plan(described), described.base, path)
     if is_json:
         console.document(why_document(answer))
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from nixbridge.description import ImageDescription
@@ -32,7 +33,10 @@ _LAYER_COUNTS: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CostPoint:
-    """The bytes that an update sends on average where the image has so many layers."""
+    """The bytes that an update sends on average where the image has so many layers.
+
+    All of them count: the base image's, explicit ones, and the Nix database, too.
+    """
 
     layer_count: int
     expected_bytes: float
@@ -50,13 +54,15 @@ class CostCurve:
 class CostCurves:
     """The curves of all strategies that can plan the image, and where its own plan lies.
 
-    `floor_bytes` is the cost of a layer for each path, which no plan can beat.
+    `floor_bytes` is the cost of a layer for each path, which no plan can beat. `fixed_layer_count`
+    are the layers that are there whatever `max_layers` says, which is of the image's own part.
     """
 
     curves: tuple[CostCurve, ...]
     floor_bytes: float
     own_strategy: str
     own: CostPoint
+    fixed_layer_count: int
 
 
 def cost_curves(
@@ -65,28 +71,49 @@ def cost_curves(
     options: PlanOptions,
     strategies: Iterable[str],
     *,
+    base_layer_count: int = 0,
     strategy_of: Callable[[str], Strategy] = find_strategy,
 ) -> CostCurves:
     """Weigh plans of the image by each of `strategies`; its own `plan` was made with `options`.
 
+    `base_layer_count` are the layers of the image that it builds upon.
+
     Raises `PlanError`, `InputError`: as `plan_layers`, but for a strategy that cannot keep to so
     few layers.
     """
+
+    def weighed(layer_plan: LayerPlan) -> CostPoint:
+        database_count = 0 if layer_plan.nix_database is None else 1
+        return CostPoint(
+            layer_count=base_layer_count + len(layer_plan.layers) + database_count,
+            expected_bytes=layer_plan.expected_bytes,
+        )
+
+    def point(strategy: str, max_layers: int) -> CostPoint:
+        fresh = replace(options, strategy=strategy, max_layers=max_layers, previous=None)
+        return weighed(
+            plan_layers(
+                description, fresh, base_layer_count=base_layer_count, strategy_of=strategy_of
+            )
+        )
+
+    explicit = replace(description, layers=description.layers[:-1])
+    fixed = weighed(plan_layers(explicit, strategy_of=strategy_of)).layer_count
     counts = {*_counts(len(description.closure)), *_own_count(description, options)}
     own_strategy = options.strategy
     if own_strategy is None:
         own_strategy = description.layers[-1].strategy if description.layers else ""
     found = []
     for name in strategies:
-        points = _points(description, replace(options, strategy=name), counts, strategy_of)
+        points = _points(partial(point, name), counts, fixed)
         if points:
-            ordered = sorted(points, key=lambda point: point.layer_count)
-            found.append(CostCurve(strategy=name, points=tuple(ordered)))
+            found.append(CostCurve(strategy=name, points=points))
     return CostCurves(
         curves=tuple(found),
         floor_bytes=plan_floor_bytes(description, plan, options),
         own_strategy=own_strategy,
-        own=_point(plan),
+        own=weighed(plan),
+        fixed_layer_count=fixed,
     )
 
 
@@ -108,28 +135,17 @@ def _own_count(description: ImageDescription, options: PlanOptions) -> Iterator[
 
 
 def _points(
-    description: ImageDescription,
-    options: PlanOptions,
-    counts: Iterable[int],
-    strategy_of: Callable[[str], Strategy],
-) -> list[CostPoint]:
+    point_of: Callable[[int], CostPoint], counts: Iterable[int], fixed_layer_count: int
+) -> tuple[CostPoint, ...]:
+    """Return the points of a strategy, which makes one of how many layers its part may have."""
     points: list[CostPoint] = []
     for count in sorted(counts, reverse=True):
-        if points and points[-1].layer_count <= count:
+        if points and points[-1].layer_count - fixed_layer_count <= count:
             continue  # the last plan needed no more layers, so it is this one, too
-        fresh = replace(options, max_layers=count, previous=None)
         try:
-            point = _point(plan_layers(description, fresh, strategy_of=strategy_of))
+            point = point_of(count)
         except PlanError:
             break  # a layer for each path cannot be made of fewer
-        # Explicit layers are there whatever the count.
         if not points or point.layer_count < points[-1].layer_count:
             points.append(point)
-    return points
-
-
-def _point(plan: LayerPlan) -> CostPoint:
-    return CostPoint(
-        layer_count=len(plan.layers) + (plan.nix_database is not None),
-        expected_bytes=plan.expected_bytes,
-    )
+    return tuple(reversed(points))

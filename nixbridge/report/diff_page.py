@@ -21,6 +21,7 @@ from nixbridge.report.page import (
     Page,
     PageLayer,
     PageTable,
+    Sort,
     page_html,
     page_paths,
 )
@@ -108,6 +109,7 @@ def _layer(
 def _packages_table(diff: ImageDiff) -> PageTable:
     return PageTable(
         name="packages",
+        if_empty="All packages are the same.",
         title="Packages",
         caption="Sizes are those of the store paths that one image has and the other has not.",
         columns=_PACKAGE_COLUMNS,
@@ -128,6 +130,8 @@ def _packages_table(diff: ImageDiff) -> PageTable:
 def _config_table(diff: ImageDiff) -> PageTable:
     return PageTable(
         name="config",
+        if_empty="The config is the same.",
+        sort=Sort(column=0, is_ascending=True),
         title="Config",
         caption="What differs in what the images run, and how.",
         columns=_CONFIG_COLUMNS,
@@ -149,6 +153,8 @@ def _layers_table(diff: ImageDiff, states: list[str]) -> PageTable:
         )
     return PageTable(
         name="layers",
+        if_empty="The new image has no layers.",
+        sort=Sort(column=0, is_ascending=True),
         title="Layers of the new image",
         caption="From bottom to top. The size is that of the blob, if it is known.",
         columns=_LAYER_COLUMNS,

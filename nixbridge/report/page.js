@@ -3,7 +3,8 @@
 // All that it shows is in the element `#data`; nothing is fetched. Texts become text nodes, never
 // markup: names come from anybody.
 //
-// Here is what the others share: the data, elements, numbers in words, the tooltip.
+// Here is what the others share: the data, elements, numbers in words, the tooltip. A path is its
+// place in `data.paths`, everywhere.
 "use strict";
 
 const data = JSON.parse(byId("data").textContent);
@@ -72,7 +73,7 @@ function formatCell(kind, value) {
   if (kind === "difference")
     return (value > 0 ? "+" : value < 0 ? "-" : "") + formatSize(Math.abs(value));
   if (kind === "percent") return formatPercent(value);
-  if (kind === "path") return data.paths[value].name;
+  if (kind === "path") return data.paths[value].title;
   return String(value);
 }
 

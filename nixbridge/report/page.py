@@ -12,6 +12,7 @@ import base64
 import hashlib
 import html
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -35,6 +36,9 @@ _SCRIPTS: Final = (
 
 # A page without JavaScript has so many rows of each table, and tells how many there are besides.
 _ROWS_WITHOUT_SCRIPT: Final = 200
+
+# How much of a hash tells paths of one name apart.
+_HASH_LETTERS: Final = 7
 
 
 class CellKind(StrEnum):
@@ -73,15 +77,27 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Sort:
+    """The number of a column that rows are sorted by, and in which direction."""
+
+    column: int
+    is_ascending: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PageTable:
-    """A table with its title; `caption` says what its rows are."""
+    """A table with its title; `caption` says what its rows are, `if_empty` that there are none.
+
+    `sort` tells how the rows are sorted, if they are by one column.
+    """
 
     name: str
     title: str
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    is_sortable: bool = True
+    if_empty: str = ""
+    sort: Sort | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +115,10 @@ class PagePath:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageLayer:
-    """A layer of the treemap; `state` is `kept` or `sent`, or None where nothing is compared."""
+    """A layer of the treemap; `state` is `kept` or `sent`, or None where nothing is compared.
+
+    How likely a layer changes is not known of the base image's, nor of those of two images.
+    """
 
     number: int
     size_bytes: int
@@ -120,17 +139,24 @@ class PageCurve:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageCosts:
-    """The curves, the floor, and where the plan lies among them."""
+    """The curves, the floor, and where the plan lies among them.
+
+    `fixed_layer_count` of the layers are not of the image's own part.
+    """
 
     curves: tuple[PageCurve, ...]
     floor_bytes: float
     layer_count: int
     expected_bytes: float
+    fixed_layer_count: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """All that a page shows; `roots` tells of the places of paths that were asked for, why."""
+    """All that a page shows; `roots` tells of the places of paths that were asked for, why.
+
+    `facts` are pairs of a word and what is said of it, below the summary.
+    """
 
     kicker: str
     title: str
@@ -141,6 +167,7 @@ class Page:
     paths: tuple[PagePath, ...]
     roots: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     costs: PageCosts | None = None
+    facts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -172,6 +199,7 @@ def page_paths(
 def page_html(page: Page) -> str:
     """Return the file."""
     style, script = _asset("page.css"), "\n".join(map(_asset, _SCRIPTS))
+    titles = path_titles(path.path for path in page.paths)
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
@@ -184,11 +212,32 @@ def page_html(page: Page) -> str:
         kicker=html.escape(page.kicker),
         heading=html.escape(page.title),
         summary=html.escape(page.summary),
+        facts=_facts_html(page.facts),
         map_hint=html.escape(page.map_hint),
         notes="".join(f'<p class="note">{html.escape(note)}</p>\n' for note in page.notes),
-        tables="".join(_table_html(table, page.paths) for table in page.tables),
-        data=_script_json(_data(page)),
+        tables="".join(_table_html(table, titles) for table in page.tables),
+        data=_script_json(_data(page, titles)),
     )
+
+
+def path_titles(paths: Iterable[StorePath]) -> list[str]:
+    """Return what each path is called: its name, with its hash's beginning where two share it."""
+    paths = tuple(paths)
+    counts = Counter(path.name for path in paths)
+    return [
+        path.name if counts[path.name] == 1 else f"{path.name} ({path.hash_part[:_HASH_LETTERS]}…)"
+        for path in paths
+    ]
+
+
+def _facts_html(facts: Sequence[tuple[str, str]]) -> str:
+    if not facts:
+        return ""
+    pairs = (
+        f"<div><dt>{html.escape(word)}</dt><dd>{html.escape(text)}</dd></div>"
+        for word, text in facts
+    )
+    return f'<dl class="facts">{"".join(pairs)}</dl>\n'
 
 
 def _asset(name: str) -> str:
@@ -209,20 +258,20 @@ def _script_json(document: Mapping[str, Any]) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _data(page: Page) -> dict[str, Any]:
+def _data(page: Page, titles: Sequence[str]) -> dict[str, Any]:
     store_dirs = {path.path.store_dir for path in page.paths}
     costs = page.costs
     return {
         "storeDirectory": min(store_dirs, default=DEFAULT_STORE_DIR),
         "paths": [
             {
-                "name": path.path.name,
-                "hash": path.path.hash_part,
+                "title": title,
+                "path": path.path.base_name,
                 "size": path.nar_size_bytes,
                 "references": path.references,
                 "dominated": path.dominated_size_bytes,
             }
-            for path in page.paths
+            for path, title in zip(page.paths, titles, strict=True)
         ],
         "roots": {str(place): words for place, words in page.roots.items()},
         "layers": [
@@ -240,6 +289,7 @@ def _data(page: Page) -> dict[str, Any]:
         if costs is None
         else {
             "floor": costs.floor_bytes,
+            "fixed": costs.fixed_layer_count,
             "own": {"layers": costs.layer_count, "cost": costs.expected_bytes},
             "curves": [
                 {"name": curve.name, "points": curve.points, "own": curve.is_own}
@@ -255,24 +305,34 @@ def _data(page: Page) -> dict[str, Any]:
                 "rows": table.rows,
             }
             for table in page.tables
-            if table.is_sortable
+            if table.rows
         },
     }
 
 
-def _table_html(table: PageTable, paths: Sequence[PagePath]) -> str:
+def _table_html(table: PageTable, titles: Sequence[str]) -> str:
     name = html.escape(table.name)
+    if not table.rows:
+        return (
+            f'<section aria-labelledby="{name}-title">\n'
+            f'<h2 id="{name}-title">{html.escape(table.title)}</h2>\n'
+            f"<p>{html.escape(table.if_empty)}</p>\n</section>\n"
+        )
     shown = table.rows[:_ROWS_WITHOUT_SCRIPT]
     rest = len(table.rows) - len(shown)
+    headers = (
+        _header_html(column, table.sort if table.sort and table.sort.column == at else None)
+        for at, column in enumerate(table.columns)
+    )
     lines = [
         f'<section class="table" id="{name}" aria-labelledby="{name}-title">',
         f'<h2 id="{name}-title">{html.escape(table.title)}</h2>',
         f'<div class="bar"><span class="count">{format_count(len(table.rows), "row")}</span></div>',
         f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}-title">',
         f"<table><caption><span>{html.escape(table.caption)}</span></caption>",
-        f"<thead><tr>{''.join(map(_header_html, table.columns))}</tr></thead>",
+        f"<thead><tr>{''.join(headers)}</tr></thead>",
         "<tbody>",
-        *(_row_html(table.columns, row, paths) for row in shown),
+        *(_row_html(table.columns, row, titles) for row in shown),
         "</tbody></table></div>",
     ]
     if rest:
@@ -280,13 +340,16 @@ def _table_html(table: PageTable, paths: Sequence[PagePath]) -> str:
     return "\n".join((*lines, "</section>\n"))
 
 
-def _header_html(column: Column) -> str:
-    return f'<th scope="col"{_class(column)}>{html.escape(column.title)}</th>'
+def _header_html(column: Column, sort: Sort | None) -> str:
+    aria = ""
+    if sort is not None:
+        aria = f' aria-sort="{"ascending" if sort.is_ascending else "descending"}"'
+    return f'<th scope="col"{_class(column)}{aria}>{html.escape(column.title)}</th>'
 
 
-def _row_html(columns: Iterable[Column], row: Iterable[Cell], paths: Sequence[PagePath]) -> str:
+def _row_html(columns: Iterable[Column], row: Iterable[Cell], titles: Sequence[str]) -> str:
     cells = (
-        f"<td{_class(column)}>{html.escape(cell_text(column.kind, cell, paths))}</td>"
+        f"<td{_class(column)}>{html.escape(cell_text(column.kind, cell, titles))}</td>"
         for column, cell in zip(columns, row, strict=True)
     )
     return f"<tr>{''.join(cells)}</tr>"
@@ -296,13 +359,16 @@ def _class(column: Column) -> str:
     return f' class="{column.css_class}"' if column.css_class else ""
 
 
-def cell_text(kind: CellKind, value: Cell, paths: Sequence[PagePath]) -> str:
-    """Write a value as it stands in a table; `formatCell` of page.js writes the same."""
+def cell_text(kind: CellKind, value: Cell, titles: Sequence[str]) -> str:
+    """Write a value as it stands in a table, a path by its title.
+
+    `formatCell` of page.js writes the same.
+    """
     match kind, value:
         case _, None:
             return ""
         case CellKind.PATH, int(place):
-            return paths[place].path.name
+            return titles[place]
         case CellKind.SIZE, int(size) | float(size):
             return format_size(size)
         case CellKind.DIFFERENCE, int(size):

@@ -1,13 +1,36 @@
 // What an update costs, by strategy and number of layers: curves.
 
-const DASHES = ["7 4", "2 3", "11 3 2 3", "4 2", "1 3", "14 4"];
-const NARROW = 560; // pixels
-const MARGIN = { left: 62, right: 16, top: 14, bottom: 44 };
-const LAYER_TICKS = [1, 2, 5, 10, 20, 40, 60, 80, 127, 200, 500];
+// How the strategies are told apart without colour: the image's own has a thick line and circles,
+// each other one a dash pattern and the outline of its marks.
+const OTHER_STYLES = [
+  { dash: "7 4", mark: (x, y) => `M${x - 3},${y - 3}h6v6h-6z` },
+  { dash: "2 3", mark: (x, y) => `M${x},${y - 4}l4,7h-8z` },
+  { dash: "11 3 2 3", mark: (x, y) => `M${x},${y - 4.5}l4.5,4.5l-4.5,4.5l-4.5,-4.5z` },
+  { dash: "4 2", mark: (x, y) => `M${x},${y + 4}l4,-7h-8z` },
+  { dash: "1 3", mark: (x, y) => `M${x - 4},${y - 2}h8v4h-8z` },
+  { dash: "14 4", mark: (x, y) => `M${x - 2},${y - 4}h4v8h-4z` },
+];
+const OWN_STYLE = { dash: "none", mark: (x, y) => `M${x - 3},${y}a3,3 0 1,1 6,0a3,3 0 1,1 -6,0z` };
+// In pixels.
+const NARROW = 560;
+const MARGIN = { left: 62, right: 16, top: 30, bottom: 44 };
+const LEAST_TICK_GAP = 28;
+const LABEL_ROOM = 24;
+const LAYER_TICKS = [1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 60, 80, 100, 127];
 
-function dashOf(curve) {
+function styleOf(curve) {
   const others = data.costs.curves.filter((each) => !each.own);
-  return curve.own ? "none" : DASHES[others.indexOf(curve) % DASHES.length];
+  return curve.own ? OWN_STYLE : OTHER_STYLES[others.indexOf(curve) % OTHER_STYLES.length];
+}
+
+function curveLine(curve, points) {
+  return makeSvg("polyline", { class: curve.own ? "curve own" : "curve",
+    "stroke-dasharray": styleOf(curve).dash,
+    points: points.map((point) => point.join(",")).join(" ") });
+}
+
+function curveMark(curve, [x, y]) {
+  return makeSvg("path", { class: curve.own ? "mark own" : "mark", d: styleOf(curve).mark(x, y) });
 }
 
 /** Return what a curve says of plans of at most `count` layers, null if nothing. */
@@ -56,67 +79,86 @@ function chartText(cls, x, y, anchor, words) {
   return makeSvg("text", { class: cls, x, y, "text-anchor": anchor }, words);
 }
 
-function chartAxes({ x, y, left, right, bottom, height, least, most, mostBytes }) {
+/** Return the numbers of layers that have a tick; none is too near to the one before it. */
+function layerTicks({ x, least, most }) {
+  const ticks = [];
+  for (const tick of LAYER_TICKS.filter((each) => least <= each && each <= most))
+    if (!ticks.length || x(tick) - x(ticks.at(-1)) >= LEAST_TICK_GAP) ticks.push(tick);
+  return ticks;
+}
+
+function chartAxes(places) {
+  const { x, y, left, right, bottom, height, mostBytes } = places;
   const { floor } = data.costs;
   const bytes = niceTicks(mostBytes).flatMap((tick) => [
     chartLine(tick ? "grid" : "axis", left, y(tick), right, y(tick)),
     chartText("", left - 8, y(tick) + 4, "end", formatSize(tick)),
   ]);
-  const layers = LAYER_TICKS.filter((tick) => least <= tick && tick <= most).flatMap((tick) => [
+  const layers = layerTicks(places).flatMap((tick) => [
     chartLine("axis", x(tick), bottom, x(tick), bottom + 5),
     chartText("", x(tick), bottom + 19, "middle", String(tick)),
   ]);
   return [
     ...bytes,
     ...layers,
-    chartText("", (left + right) / 2, height - 6, "middle", "layers, on a logarithmic scale"),
+    chartText("", 0, 14, "start", "sent by an update"),
+    chartText("", (left + right) / 2, height - 6, "middle",
+      "layers of the image, on a logarithmic scale"),
     chartLine("floor", left, y(floor), right, y(floor)),
     chartText("name", left + 4, y(floor) - 6, "start", `floor ${formatSize(floor)}`),
   ];
 }
 
-function chartCurve(curve, { x, y, top }) {
-  const { curves } = data.costs;
-  const cls = curve.own ? " own" : "";
-  const places = curve.points.map(([layers, cost]) => [x(layers), y(cost)]);
-  const parts = [
-    makeSvg("polyline", { class: `curve${cls}`, "stroke-dasharray": dashOf(curve),
-      points: places.map((place) => place.join(",")).join(" ") }),
-    ...places.map(([cx, cy]) => makeSvg("circle", { class: `dot${cls}`, cx, cy, r: 2.5 })),
-  ];
-  // Its name stands where the curve has most room above it, if it has enough anywhere.
-  const room = curve.points.map(([layers, cost]) => Math.min(y(cost) - top, ...curves
+function chartCurve(curve, places) {
+  const points = curve.points.map(([layers, cost]) => [places.x(layers), places.y(cost)]);
+  return [curveLine(curve, points), ...points.map((point) => curveMark(curve, point)),
+    ...curveName(curve, points, places)];
+}
+
+/** Name a curve where it has most room above it; in a narrow chart, the legend must do. */
+function curveName(curve, points, { x, y, top, right, width }) {
+  if (width < NARROW) return [];
+  const room = curve.points.map(([layers, cost]) => Math.min(y(cost) - top, ...data.costs.curves
     .filter((other) => other !== curve && costAt(other, layers) !== null)
     .map((other) => y(cost) - y(costAt(other, layers)))
     .map((gap) => (gap < -1 ? Infinity : gap))));
-  const best = room.indexOf(Math.max(...room.slice(1, -1)));
-  if (room[best] > 24)
-    parts.push(chartText(`name${cls}`, places[best][0] + 6, places[best][1] - 8, "start",
-      curve.name));
-  return parts;
+  const inner = room.slice(1, -1);
+  const best = room.indexOf(Math.max(...inner), 1);
+  if (!inner.length || room[best] < LABEL_ROOM) return [];
+  const isRight = points[best][0] > right - 100;
+  return [chartText(curve.own ? "name own" : "name", points[best][0] + (isRight ? -6 : 6),
+    points[best][1] - 8, isRight ? "end" : "start", curve.name)];
 }
 
 function chartOwnPlan({ x, y, right }) {
-  const { own } = data.costs;
+  const { own, floor } = data.costs;
   const isRight = x(own.layers) > right - 84;
+  // Below the curve, where others seldom are, unless the floor is there.
+  const isBelow = y(floor) - y(own.cost) > LABEL_ROOM;
   return [
     makeSvg("circle", { class: "here", cx: x(own.layers), cy: y(own.cost), r: 5 }),
-    chartText("name own", x(own.layers) + (isRight ? -9 : 9), y(own.cost) + (isRight ? 16 : -9),
+    chartText("name own", x(own.layers) + (isRight ? -8 : 8), y(own.cost) + (isBelow ? 18 : -9),
       isRight ? "end" : "start", "this plan"),
   ];
 }
 
+/** Say what an update costs with so many layers, and how many of them are up to the user. */
+function costWords(count) {
+  const { curves, fixed } = data.costs;
+  const told = curves.map((curve) => [curve.name, costAt(curve, count)])
+    .filter(([, cost]) => cost !== null)
+    .map(([name, cost]) => `${name} ${formatSize(cost)}`);
+  const part = fixed ? `, ${count - fixed} of them the image's own part` : "";
+  return `${formatCount(count, "layer")}${part}: ${told.join(", ")}`;
+}
+
 /** Let keys and the pointer move a cursor from count to count, and tell what stands there. */
 function operateCursor(plot, cursor, { x }) {
-  const { curves, own } = data.costs;
   const counts = layerCounts();
-  let at = counts.indexOf(own.layers);
+  let at = counts.indexOf(data.costs.own.layers);
   const moveTo = (index) => {
     at = Math.max(0, Math.min(counts.length - 1, index));
-    const told = curves.map((curve) => [curve.name, costAt(curve, counts[at])])
-      .filter(([, cost]) => cost !== null)
-      .map(([name, cost]) => `${name} ${formatSize(cost)}`);
-    const words = `${formatCount(counts[at], "layer")}: ${told.join(", ")}`;
+    const words = costWords(counts[at]);
     byId("cost-readout").textContent = words;
     plot.setAttribute("aria-valuenow", counts[at]);
     plot.setAttribute("aria-valuetext", words);
@@ -129,11 +171,13 @@ function operateCursor(plot, cursor, { x }) {
     event.preventDefault();
     moveTo(moves[event.key]);
   });
-  plot.addEventListener("pointermove", (event) => {
+  const follow = (event) => {
     const offset = event.clientX - plot.getBoundingClientRect().left;
     const gaps = counts.map((count) => Math.abs(x(count) - offset));
     moveTo(gaps.indexOf(Math.min(...gaps)));
-  });
+  };
+  plot.addEventListener("pointermove", follow);
+  plot.addEventListener("pointerdown", follow);
   moveTo(at);
 }
 
@@ -145,7 +189,7 @@ function drawCosts() {
   const cursor = chartLine("cursor", 0, places.top, 0, places.bottom);
   // The plan's own strategy is drawn last, so that it lies on top.
   const curves = [...data.costs.curves].sort((a, b) => a.own - b.own);
-  const chart = makeSvg("svg", { class: "chart", width, height: places.height,
+  const chart = makeSvg("svg", { class: "chart",
     viewBox: `0 0 ${width} ${places.height}`, "aria-hidden": "true" },
     ...chartAxes(places), ...curves.flatMap((curve) => chartCurve(curve, places)),
     ...chartOwnPlan(places), cursor);
@@ -160,11 +204,15 @@ function startCosts() {
   // An image without a file costs nothing.
   if (!data.costs || !data.costs.floor) return;
   byId("cost").hidden = false;
-  byId("cost-legend").append(...data.costs.curves.map((curve) => {
-    const sample = makeSvg("svg", { class: "sample chart", viewBox: "0 0 36 12" },
-      makeSvg("line", { class: curve.own ? "curve own" : "curve", x1: 0, y1: 6, x2: 36, y2: 6,
-        "stroke-dasharray": dashOf(curve) }));
+  const { curves, fixed } = data.costs;
+  byId("cost-legend").append(...curves.map((curve) => {
+    const sample = makeSvg("svg", { class: "sample chart", viewBox: "0 0 36 12",
+      "aria-hidden": "true" }, curveLine(curve, [[0, 6], [36, 6]]), curveMark(curve, [18, 6]));
     return make("li", {}, sample, curve.name);
   }));
+  if (fixed)
+    byId("cost-fixed").textContent = `${fixed} of the layers are there in any plan: those of the `
+      + "base image, explicit ones, and the Nix database. max_layers counts the others, the "
+      + "image's own part.";
   drawToWidth(byId("cost-figure"), drawCosts);
 }

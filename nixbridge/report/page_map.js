@@ -1,10 +1,21 @@
 // The treemap: layers, and in them store paths, as areas.
+//
+// A tile is made of an item: its `size`; `labels`, the longest first, of which one is shown if there
+// is room (a name may be cut off, a number may not); `words`, which say it all, in the tip and to
+// whoever does not see it; and of a layer its `tone`, which are the classes of how it looks.
 
 const STEPS = [0.02, 0.1, 0.25, 0.5];
 const STEP_WORDS = ["under 2 %", "2 to 10 %", "10 to 25 %", "25 to 50 %", "50 % and more"];
 // No tile is smaller, and there are no more than so many of the same size: the rest is one tile.
 const LEAST_AREA = 200;
 const MOST_TILES = 700;
+// In pixels, as page.css has them: the height of a label, what is beside its text, and the least
+// width in which the beginning of a name says something.
+const LABEL_HEIGHT = 19;
+const LABEL_PADDING = 12;
+const LEAST_NAME_WIDTH = 46;
+const LABEL_FONT = `12px ${getComputedStyle(document.body).fontFamily}`;
+const ruler = document.createElement("canvas").getContext("2d");
 
 /** Give each item a rectangle whose area is its share of `box`; they come largest first. */
 function squarify(items, box) {
@@ -62,6 +73,8 @@ function withRest(items, area, least, makeRest) {
 }
 
 const total = sum(data.layers.map((layer) => layer.size));
+const hasProbabilities = data.layers.some((layer) => layer.probability !== null);
+const hasStates = data.layers.some((layer) => layer.state !== null);
 
 function layerWords(layer) {
   const words = [`Layer ${layer.number}: ${formatSize(layer.size)}, `
@@ -74,30 +87,52 @@ function layerWords(layer) {
 
 function pathWords(at, layer) {
   const path = data.paths[at];
-  const words = [path.name, `${formatSize(path.size)}, ${formatPercent(path.size / total)} of `
+  const words = [path.title, `${formatSize(path.size)}, ${formatPercent(path.size / total)} of `
     + `the image, in layer ${layer.number}`];
   if (path.dominated > path.size)
     words.push(`${formatSize(path.dominated)} with all that nothing else needs`);
   return words.join("\n");
 }
 
+/** Return the classes that tell how often a layer changes, and whether it is sent. */
+function layerTone({ probability, state }) {
+  if (!hasProbabilities) return state === "sent" ? "fresh sent" : "plain";
+  const step = STEPS.filter((least) => probability >= least).length;
+  return `${probability === null ? "plain" : `step-${step}`} ${state === "sent" ? "sent" : ""}`;
+}
+
 function layerItem(layer) {
-  const leaves = layer.paths.map((at) => ({
-    at,
-    size: data.paths[at].size,
-    labels: [`${data.paths[at].name} ${formatSize(data.paths[at].size)}`, data.paths[at].name],
-    words: pathWords(at, layer),
-  }));
-  const facts = [layer.number, formatSize(layer.size)];
-  if (layer.probability !== null) facts.push(formatPercent(layer.probability));
-  if (layer.state !== null) facts.push(layer.state);
-  const step = STEPS.filter((least) => layer.probability >= least).length;
+  const number = String(layer.number);
+  const size = formatSize(layer.size);
+  const state = layer.state === null ? [] : [layer.state];
+  const chance = layer.probability === null ? [] : [formatPercent(layer.probability)];
+  const labels = [
+    [`layer ${number}`, size, ...chance.map((part) => `${part} of updates`), ...state],
+    [number, size, ...chance, ...state],
+    [number, size, ...state],
+    [number, size],
+    [number],
+  ];
   return {
     size: layer.size,
-    labels: [facts.join(" · "), facts.slice(0, 2).join(" · "), String(layer.number)],
+    labels: labels.map((facts) => facts.join(" · ")),
     words: layerWords(layer),
-    tone: layer.state || `step-${step}`,
-    leaves,
+    tone: layerTone(layer),
+    leaves: layer.paths.map((at) => pathItem(at, layer)),
+  };
+}
+
+function pathItem(at, layer) {
+  const { title, size } = data.paths[at];
+  return { at, size, labels: [`${title} ${formatSize(size)}`, title], words: pathWords(at, layer) };
+}
+
+function restItem(items, noun) {
+  return {
+    labels: [`${items.length} more`, `+${items.length}`],
+    words: `${items.length} smaller ${noun}: ${formatSize(sum(items.map((item) => item.size)))}`,
+    tone: items.every((item) => item.tone === items[0].tone) ? items[0].tone : "plain",
+    leaves: [],
   };
 }
 
@@ -105,19 +140,15 @@ function drawMap() {
   const figure = byId("map-figure");
   const hadFocus = figure.contains(document.activeElement);
   const map = make("div", { class: "map", role: "tree", "aria-labelledby": "map-title",
-    "aria-describedby": "map-hint" });
+    "aria-describedby": "map-hint map-keys" });
   figure.replaceChildren(map);
   const box = { x: 0, y: 0, width: map.clientWidth, height: map.clientHeight };
   const area = box.width * box.height;
   const least = Math.max(LEAST_AREA, area / MOST_TILES);
-  const layers = withRest(data.layers.map(layerItem), area, least, (rest) => ({
-    labels: [`${rest.length} more`, `+${rest.length}`],
-    words: `${rest.length} smaller layers: ${formatSize(sum(rest.map((item) => item.size)))}`,
-    tone: rest.every((item) => item.tone === rest[0].tone) ? rest[0].tone : "mixed",
-    leaves: [],
-  }));
+  const layers = withRest(data.layers.map(layerItem), area, least,
+    (rest) => restItem(rest, "layers"));
   squarify(layers, box).forEach((place, index) => {
-    map.append(layerTile(layers[index], place, least));
+    map.append(layerTile(layers[index], place, box, least));
   });
   const first = map.querySelector(".tile");
   if (first) first.tabIndex = 0;
@@ -125,46 +156,49 @@ function drawMap() {
   markChosen();
 }
 
-/** Return the longest of some labels that a tile has room for; of a name, its beginning. */
-function labelFor(labels, width) {
-  const LETTER = 7.6, LEAST = 44, LEAST_LETTERS = 5;
-  const last = labels[labels.length - 1];
-  const fitting = labels.find((label) => label.length * LETTER + 10 <= width);
-  return fitting ?? (width >= LEAST && last.length > LEAST_LETTERS ? last : "");
+/** Make a label of a tile, with the longest text that there is room for, if there is any. */
+function tileLabel(item, width) {
+  ruler.font = `${item.leaves ? 600 : 400} ${LABEL_FONT}`;
+  const fitting = item.labels.find((label) =>
+    ruler.measureText(label).width <= width - LABEL_PADDING);
+  const isName = item.at !== undefined;
+  const text = fitting ?? (isName && width >= LEAST_NAME_WIDTH ? item.labels.at(-1) : "");
+  return make("span", { class: item.leaves ? "label heading" : "label", "aria-hidden": "true" },
+    text);
 }
 
-function tileAt(place, classes, item, level) {
+/** Make a tile at a place in a box; the lines of its label are those of `items`. */
+function tileAt(place, box, classes, level, items) {
+  const words = items.map((item) => item.words).join("\n");
   const tile = make("div", { class: `tile ${classes}`, role: "treeitem", tabindex: "-1",
-    "aria-level": level, "aria-label": item.words.replaceAll("\n", ". ") },
-    ...(item.lines || [item.labels]).map((labels) =>
-      make("span", { class: "label", "aria-hidden": "true" }, labelFor(labels, place.width))));
-  Object.assign(tile.style, { left: `${place.x}px`, top: `${place.y}px`,
-    width: `${place.width}px`, height: `${place.height}px` });
-  tile.dataset.words = item.words;
-  if (item.at !== undefined) tile.dataset.at = item.at;
+    "aria-level": level, "aria-label": words.replaceAll("\n", ". ") },
+    ...items.slice(0, Math.floor(place.height / LABEL_HEIGHT)).map((item) =>
+      tileLabel(item, place.width)));
+  // In percent, so that it fits wherever it is shown, on paper too.
+  const percent = (part, whole) => `${(part / whole) * 100}%`;
+  Object.assign(tile.style, { left: percent(place.x, box.width), top: percent(place.y, box.height),
+    width: percent(place.width, box.width), height: percent(place.height, box.height) });
+  tile.dataset.words = words;
+  const { at } = items.at(-1);
+  if (at !== undefined) tile.dataset.at = at;
   return tile;
 }
 
 /** Make the tile of a layer, and those of its paths in it if there is room. */
-function layerTile(item, place, least) {
-  const HEAD = 18;
-  if (item.leaves.length === 1) {
-    const [leaf] = item.leaves;
-    const whole = { ...leaf, lines: [item.labels, [data.paths[leaf.at].name]],
-      words: `${item.words}\n${leaf.words}` };
-    return tileAt(place, `layer ${hasReferences ? "leaf " : ""}${item.tone}`, whole, 1);
-  }
-  const tile = tileAt(place, `layer ${item.tone}`, item, 1);
-  const inside = { x: 1, y: HEAD, width: place.width - 4, height: place.height - HEAD - 3 };
-  if (!item.leaves.length || inside.width < 24 || inside.height < 16) return tile;
-  const leaves = withRest(item.leaves, inside.width * inside.height, least, (rest) => ({
-    labels: [`${rest.length} more`, `+${rest.length}`],
-    words: `${rest.length} smaller paths: ${formatSize(sum(rest.map((leaf) => leaf.size)))}`,
-  }));
-  const group = make("div", { role: "group" });
-  squarify(leaves, inside).forEach((spot, index) => {
-    const kind = hasReferences && leaves[index].at !== undefined ? "inner leaf" : "inner";
-    group.append(tileAt(spot, kind, leaves[index], 2));
+function layerTile(item, place, box, least) {
+  const { leaves, tone } = item;
+  if (leaves.length === 1)
+    return tileAt(place, box, `layer ${hasReferences ? "leaf" : ""} ${tone}`, 1, [item, ...leaves]);
+  const tile = tileAt(place, box, `layer ${tone}`, 1, [item]);
+  // As page.css has it: the border, the gap at the sides, and the layer's own label above.
+  const inside = { x: 0, y: 0, width: place.width - 4, height: place.height - LABEL_HEIGHT - 4 };
+  if (!leaves.length || inside.width < 24 || inside.height < 16) return tile;
+  const shown = withRest(leaves, inside.width * inside.height, least,
+    (rest) => ({ ...restItem(rest, "paths"), leaves: null }));
+  const group = make("div", { class: "paths", role: "group" });
+  squarify(shown, inside).forEach((spot, index) => {
+    const isLeaf = hasReferences && shown[index].at !== undefined;
+    group.append(tileAt(spot, inside, isLeaf ? "inner leaf" : "inner", 2, [shown[index]]));
   });
   tile.setAttribute("aria-expanded", "true");
   tile.append(group);
@@ -202,15 +236,22 @@ function chooseTile(tile) {
   else moveFocus(tile.querySelector(".tile"));
 }
 
+/** Return the tones that there are, and what each of them means. */
+function mapLegend() {
+  if (!hasProbabilities) return [["plain", "kept"], ["fresh sent", "sent"]];
+  const legend = STEP_WORDS.map((words, step) => [`step-${step}`, words]);
+  if (data.layers.some((layer) => layer.probability === null))
+    legend.push(["plain", "of the base image: not known"]);
+  if (hasStates) legend.push(["plain sent", "hatched: a push sends it"]);
+  return legend;
+}
+
 function startMap() {
   if (!total) return;
   byId("map").hidden = false;
   byId("map-enter").hidden = !hasReferences;
   const figure = byId("map-figure");
-  const legend = data.layers.some((layer) => layer.state !== null)
-    ? [["kept", "kept"], ["sent", "sent"]]
-    : STEP_WORDS.map((words, step) => [`step-${step}`, words]);
-  byId("map-legend").append(...legend.map(([tone, words]) =>
+  byId("map-legend").append(...mapLegend().map(([tone, words]) =>
     make("li", {}, make("span", { class: `swatch ${tone}` }), words)));
   figure.addEventListener("keydown", onMapKey);
   figure.addEventListener("click", (event) => {

@@ -32,7 +32,7 @@ function closureSize(target) {
 
 function pathButton(at, cls) {
   const path = data.paths[at];
-  const button = make("button", { type: "button", class: cls }, make("span", {}, path.name));
+  const button = make("button", { type: "button", class: cls }, make("span", {}, path.title));
   if (cls === "node") button.append(make("span", { class: "size" }, formatSize(path.size)));
   button.addEventListener("click", () => choose(at, { focus: true }));
   return button;
@@ -58,15 +58,18 @@ function neighbourList(title, indices) {
   return make("div", {}, make("h3", {}, `${title} (${ordered.length})`), list);
 }
 
+function chainText(chain) {
+  return make("p", { class: "chain" }, "The shortest way to it: ",
+    ...chain.flatMap((at, index) => [...(index ? [" → "] : []), pathButton(at, "link")]));
+}
+
+/** Show a path: what leads to it, what is said of it, and its neighbours. */
 function choose(at, { focus = false, scroll = true } = {}) {
   chosen = at;
   const path = data.paths[at];
   const [closureCount, closureBytes] = closureSize(at);
   const where = layersOf[at].map((layer) => `layer ${layer.number}: ${layer.reason}`);
-  const chain = make("p", { class: "chain" });
-  if (hasRoots)
-    chainTo(at).forEach((each, index) =>
-      chain.append(...(index ? [" → "] : []), pathButton(each, "link")));
+  const chain = hasRoots ? chainTo(at) : [at];
   const facts = [
     `${formatSize(path.size)}; ${formatSize(closureBytes)} with all that it refers to `
       + `(${formatCount(closureCount, "path")})`,
@@ -77,14 +80,15 @@ function choose(at, { focus = false, scroll = true } = {}) {
     ...(at in data.roots ? [`a root: ${data.roots[at]}`] : []),
   ];
   const centre = make("div", { class: "centre", tabindex: "-1" },
-    make("p", { class: "name" }, path.name),
+    make("p", { class: "name" }, path.title),
     ...facts.map((fact) => make("p", {}, fact)),
-    make("p", { class: "path" }, `${data.storeDirectory}/${path.hash}-${path.name}`));
+    make("p", { class: "path" }, `${data.storeDirectory}/${path.path}`));
   const neighbours = make("div", { class: "neighbours" },
     neighbourList("refers to it", referrers[at]), centre,
     neighbourList("it refers to", path.references));
-  byId("path-figure").replaceChildren(chain, neighbours);
-  byId("path-input").value = path.name;
+  byId("path-figure").replaceChildren(...(chain.length > 1 ? [chainText(chain)] : []), neighbours);
+  byId("path-input").value = path.title;
+  byId("path-status").textContent = "";
   drawEdges();
   markChosen();
   if (focus) centre.focus({ preventScroll: true });
@@ -120,17 +124,17 @@ function markChosen() {
     tile.classList.add("chosen"));
 }
 
-/** Return paths whose names hold `word`, those that begin with it first, at most `most`. */
-function findPaths(word, most) {
+/** Return the paths whose names hold `word`: those that begin with it first, then by size. */
+function findPaths(word) {
   const wanted = word.trim().toLowerCase();
   const found = [[], []];
   if (wanted)
     data.paths.forEach((path, at) => {
-      const place = `${path.name} ${path.hash}`.toLowerCase().indexOf(wanted);
+      const place = `${path.title} ${path.path}`.toLowerCase().indexOf(wanted);
       if (place >= 0) found[place === 0 ? 0 : 1].push(at);
     });
   const bySize = (a, b) => data.paths[b].size - data.paths[a].size;
-  return found.flatMap((group) => group.sort(bySize)).slice(0, most);
+  return found.flatMap((group) => group.sort(bySize));
 }
 
 function startPath() {
@@ -138,16 +142,17 @@ function startPath() {
   byId("path").hidden = false;
   const input = byId("path-input");
   input.addEventListener("input", () => {
-    byId("path-names").replaceChildren(...findPaths(input.value, MOST_NAMES).map((at) =>
-      make("option", { value: data.paths[at].name })));
+    byId("path-names").replaceChildren(...findPaths(input.value).slice(0, MOST_NAMES).map((at) =>
+      make("option", { value: data.paths[at].title })));
   });
   byId("path-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    const [at] = findPaths(input.value, 1);
-    if (at !== undefined) choose(at);
-    else
-      byId("path-figure").replaceChildren(
-        make("p", {}, `No path has “${input.value}” in its name.`));
+    const wanted = input.value;
+    const found = findPaths(wanted);
+    if (found.length) choose(found[0]);
+    byId("path-status").textContent = found.length > 1
+      ? `${found.length} names have “${wanted}” in them; this is the first.`
+      : found.length ? "" : `No path has “${wanted}” in its name.`;
   });
   drawToWidth(byId("path-figure"), drawEdges);
   // Begin with the root that refers to most, or with the largest path.

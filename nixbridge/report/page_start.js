@@ -3,6 +3,4 @@
 startMap();
 startCosts();
 startPath();
-document.querySelectorAll("section.table").forEach((section) => {
-  if (section.id in data.tables) startTable(section);
-});
+document.querySelectorAll("section.table").forEach(startTable);

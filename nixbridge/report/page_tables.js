@@ -2,11 +2,13 @@
 
 const ROWS_AT_FIRST = 50;
 const ROWS_MORE = 200;
+// A table of fewer rows is seen at once.
+const ROWS_TO_FILTER = 8;
 const NUMBERS = ["number", "size", "difference", "percent"];
 
 /** Return what a row is sorted by in a column. */
 function sortKey({ kind }, value) {
-  return kind === "path" && value !== null ? data.paths[value].name : value;
+  return kind === "path" && value !== null ? data.paths[value].title : value;
 }
 
 function compareKeys(one, other) {
@@ -59,7 +61,9 @@ function startTable(section) {
   const body = section.querySelector("tbody");
   const bar = section.querySelector(".bar");
   const count = bar.querySelector(".count");
-  const input = make("input", { type: "search", autocomplete: "off", spellcheck: "false" });
+  const title = section.querySelector("h2").textContent;
+  const input = make("input", { type: "search", autocomplete: "off", spellcheck: "false",
+    "aria-label": `Filter ${title}` });
   const more = make("button", { type: "button", class: "more" });
   const texts = rows.map((row) =>
     columns.map((column, at) => formatCell(column.kind, row[at])).join("\n").toLowerCase());
@@ -72,7 +76,8 @@ function startTable(section) {
     body.replaceChildren(...found.slice(0, shown).map((at) =>
       make("tr", {}, ...columns.map((column, place) => tableCell(column, rows[at][place])))));
     const all = formatCount(rows.length, "row");
-    count.textContent = found.length === rows.length ? all : `${found.length} of ${all}`;
+    count.textContent = (found.length === rows.length ? all : `${found.length} of ${all}`)
+      + (found.length > shown ? `, ${shown} shown` : "");
     more.hidden = found.length <= shown;
     more.textContent = `Show ${Math.min(ROWS_MORE, found.length - shown)} more`;
   };
@@ -93,8 +98,13 @@ function startTable(section) {
     body.rows[first]?.querySelector("button")?.focus();
   });
   count.setAttribute("role", "status");
-  bar.prepend(make("label", {}, "Filter", input));
+  if (rows.length >= ROWS_TO_FILTER) bar.prepend(make("label", {}, "Filter", input));
   section.querySelector(".rest")?.remove();
   section.append(more);
   draw();
+  // What scrolls can be scrolled by keyboard; what does not is no stop on the way of the Tab key.
+  const scroll = section.querySelector(".scroll");
+  drawToWidth(scroll, () => {
+    scroll.tabIndex = scroll.scrollWidth > scroll.clientWidth ? 0 : -1;
+  });
 }

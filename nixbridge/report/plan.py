@@ -22,7 +22,7 @@ def plan_table(plan: LayerPlan, costs: PlanCosts, base: BaseImage | None) -> str
     """
     rows = []
     if base is not None:
-        reason = f"of the base image {base.place}"
+        reason = base_reason(base)
         rows += [("", format_size(layer.size_bytes), "", "", "", reason) for layer in base.layers]
     rows += [
         (
@@ -54,6 +54,16 @@ def plan_table(plan: LayerPlan, costs: PlanCosts, base: BaseImage | None) -> str
         )
     )
     return "\n".join((table, total, *costs_text(costs)))
+
+
+def base_reason(base: BaseImage) -> str:
+    """Say what a layer of the base image is there for."""
+    return f"of the base image {base.place}"
+
+
+def first_layer_number(base: BaseImage | None) -> int:
+    """Return the number of a plan's first layer: those of the base image are below it."""
+    return 1 + (0 if base is None else len(base.layers))
 
 
 def costs_text(costs: PlanCosts) -> Iterator[str]:

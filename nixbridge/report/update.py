@@ -131,22 +131,23 @@ class _Sizes:
 
 def update_text(update: Update) -> str:
     """Say what is kept, pushed, pulled by who has the old image, and decided, a line for each."""
+    lines = (f"  {name}  {text}" for name, text in update_facts(update))
+    return "\n".join((f"against {update.against}", *lines))
+
+
+def update_facts(update: Update) -> tuple[tuple[str, str], ...]:
+    """Return the same as pairs: `kept`, `push`, `pull`, or `plan`, and what is said of it."""
     push, chain = update.push, update.pull_from_bottom
     kept_count = update.layer_count - len(push.numbers)
     pull = _layers_text(push)
     if chain.numbers != push.numbers:
         pull = f"the same; from the bottom on, as Docker does, {_layers_text(chain)}"
-    lines = [
-        f"against {update.against}",
-        f"  kept  {kept_count} of {format_count(update.layer_count, 'layer')}",
-        f"  push  {_layers_text(push)}",
-        f"  pull  {pull}",
-        *(
-            f"  plan  {repacking_text(one, update.repack_within_updates)}"
-            for one in update.repackings
-        ),
-    ]
-    return "\n".join(lines)
+    return (
+        ("kept", f"{kept_count} of {format_count(update.layer_count, 'layer')}"),
+        ("push", _layers_text(push)),
+        ("pull", pull),
+        *(("plan", repacking_text(one, update.repack_within_updates)) for one in update.repackings),
+    )
 
 
 def _layers_text(layers: LayersToSend) -> str:

@@ -23,7 +23,9 @@ from nixbridge.closure import (
 from nixbridge.description import ImageDescription
 from nixbridge.description.document import plain_value
 from nixbridge.errors import InputError
+from nixbridge.image import BaseImage
 from nixbridge.layering import LayerPlan
+from nixbridge.report.plan import first_layer_number
 from nixbridge.report.table import format_count, format_size
 
 WHY_DOCUMENT_VERSION: Final = 1
@@ -37,7 +39,7 @@ _MOST_GUESSES: Final = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PathLayer:
-    """A layer that a path lies in: its number in the plan, counted from 1 at the bottom."""
+    """A layer that a path lies in: its number, as `plan` has it, from 1 at the bottom."""
 
     number: int
     reason: str
@@ -78,10 +80,13 @@ class Why:
     roots: Mapping[StorePath, tuple[str, ...]]
 
 
-def explain(description: ImageDescription, plan: LayerPlan, wanted: str) -> Why:
+def explain(
+    description: ImageDescription, plan: LayerPlan, base: BaseImage | None, wanted: str
+) -> Why:
     """Tell why the paths called `wanted` are in the image.
 
-    `wanted` is a store path, its last part, its name, or the name of a package.
+    `wanted` is a store path, its last part, its name, or the name of a package. The layers of the
+    image that it builds upon, `base`, are below its own.
 
     Raises `InputError`: there is none in the image.
     """
@@ -89,7 +94,7 @@ def explain(description: ImageDescription, plan: LayerPlan, wanted: str) -> Why:
     found = find_paths(graph, wanted)
     roots = image_roots(description)
     tree = DominatorTree.of(graph, roots)
-    layers = _layers_by_path(plan)
+    layers = _layers_by_path(plan, base)
     matches = tuple(
         _reasons(graph[path], graph, roots, tree, layers) for path in found[:_MOST_MATCHES]
     )
@@ -159,9 +164,11 @@ def _named_by(description: ImageDescription, path: StorePath) -> str:
     return f"the config names it ({', '.join(keys)})" if keys else "it was asked for"
 
 
-def _layers_by_path(plan: LayerPlan) -> dict[StorePath, tuple[PathLayer, ...]]:
+def _layers_by_path(
+    plan: LayerPlan, base: BaseImage | None
+) -> dict[StorePath, tuple[PathLayer, ...]]:
     layers: dict[StorePath, tuple[PathLayer, ...]] = {}
-    for number, layer in enumerate(plan.layers, 1):
+    for number, layer in enumerate(plan.layers, first_layer_number(base)):
         for planned in layer.paths:
             place = PathLayer(number=number, reason=layer.reason, copy_to_root=planned.copy_to_root)
             layers[planned.info.path] = (*layers.get(planned.info.path, ()), place)

@@ -9,7 +9,9 @@ from typing import Any
 
 from nixbridge.closure import ClosureGraph, NarHash, PathInfo, StorePath
 from nixbridge.description import ImageDescription, LayerDescription
-from nixbridge.oci import Platform
+from nixbridge.image import BaseImage
+from nixbridge.image.base_image import BaseLayer
+from nixbridge.oci import DiffId, Platform
 
 # Name → NAR size and the names that it refers to.
 Packages = Mapping[str, tuple[int, Sequence[str]]]
@@ -90,6 +92,29 @@ class SampleClosure:
             ],
             **{"config": config, **options},
         )
+
+
+def base_image(*sizes_bytes: int) -> BaseImage:
+    """Return an image to build upon, of layers of these sizes; no file is behind it."""
+    return BaseImage(
+        place="base.tar",
+        platform=Platform(architecture="amd64"),
+        variant=None,
+        config={},
+        history=(),
+        layers=tuple(
+            BaseLayer(
+                place="base.tar",
+                file="layer",
+                files={},  # type: ignore[arg-type]
+                media_type="application/vnd.oci.image.layer.v1.tar",
+                digest=None,
+                diff_id=DiffId(f"sha256:{number:064x}"),
+                size_bytes=size_bytes,
+            )
+            for number, size_bytes in enumerate(sizes_bytes)
+        ),
+    )
 
 
 def layer(

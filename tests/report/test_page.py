@@ -15,27 +15,55 @@ import pytest
 
 from destinations.sample_image import SAMPLE
 from nixbridge import cli
-from nixbridge.closure import StorePath
+from nixbridge.description import ImageDescription, NixDatabaseRequest
+from nixbridge.image import BaseImage
 from nixbridge.layering import PlanOptions, plan_layers
-from nixbridge.report.contents import contents_of_plan
-from nixbridge.report.cost_curves import cost_curves
+from nixbridge.report.contents import Contents, contents_of_plan
+from nixbridge.report.cost_curves import CostCurves, cost_curves
 from nixbridge.report.diff import compare
 from nixbridge.report.diff_page import diff_page_html
-from nixbridge.report.page import CellKind, Column, Page, PagePath, PageTable, cell_text, page_html
+from nixbridge.report.page import (
+    CellKind,
+    Column,
+    Page,
+    PageTable,
+    cell_text,
+    page_html,
+    path_titles,
+)
 from nixbridge.report.plan_page import plan_page_html
-from report.sample_closure import SHOP, SampleClosure
+from nixbridge.report.update import estimate_update
+from report.sample_closure import SHOP, SampleClosure, base_image, store_path
 
 STRATEGIES = ("one-per-path", "popularity", "single")
+CURVES_CAPTION = (
+    "Bytes sent on average by how many layers the image has. "
+    "Own part: those that max_layers counts."
+)
 # What would leave its place in a page, if it could.
 HOSTILE = "</script><!--<script>\u2028\u2029'\"&amp;${x}<img src=x onerror=alert(1)>]]>\x00\ud7ff"
 
 
-def plan_page(description: Any = None) -> str:
+def plan_page(
+    description: ImageDescription | None = None,
+    base: BaseImage | None = None,
+    against: Contents | None = None,
+) -> str:
     description = description or SampleClosure(SHOP).shop()
-    plan = plan_layers(description)
-    return plan_page_html(
-        description, plan, cost_curves(description, plan, PlanOptions(), STRATEGIES)
-    )
+    count = 0 if base is None else len(base.layers)
+    plan = plan_layers(description, base_layer_count=count)
+    curves = cost_curves(description, plan, PlanOptions(), STRATEGIES, base_layer_count=count)
+    update = None
+    if against is not None:
+        new = contents_of_plan(description, plan, base, title="new")
+        update = estimate_update(against, new, (), repack_within_updates=10)
+    return plan_page_html(description, plan, base, curves, update)
+
+
+def published(sample: SampleClosure, base: BaseImage | None = None) -> Contents:
+    """Return what an image of the sample tells that is out, upon a base image."""
+    description = sample.shop()
+    return contents_of_plan(description, plan_layers(description), base, title="oci:old")
 
 
 def empty_page(**parts: Any) -> Page:
@@ -122,12 +150,13 @@ def test_hostile_names_stay_texts() -> None:
 def test_tables_and_totals_are_there_without_a_script() -> None:
     page = plan_page()
     assert Reader(page).text_of("p")[1] == (
-        "130 MB in 5 layers; an update sends 97 MB on average, at best 56 MB."
+        "130 MB in 5 layers. An update sends 97 MB on average; with a layer for each path it would "
+        "be 56 MB."
     )
     assert re.findall(r"<caption><span>(.*?)</span></caption>", page) == [
-        "From bottom to top. Changes: with which part of the updates.",
-        "The largest first. Drags in: the size of all that would leave the image with it.",
-        "Bytes sent on average, by how many layers the image has and by strategy.",
+        "From bottom to top. Changes: which part of all updates changes the layer.",
+        "Drags in: the size of all that would leave the image with it.",
+        CURVES_CAPTION,
     ]
     assert '<td class="">' not in page
     assert "<td>python3-3.12.5</td>" in page.replace(' class="wide"', "")
@@ -161,13 +190,12 @@ def test_of_a_long_table_the_beginning_is_there_without_a_script() -> None:
     ],
 )
 def test_cells_are_written_by_their_kind(kind: CellKind, value: Any, text: str) -> None:
-    path = PagePath(path=StorePath(f"/nix/store/{'0' * 32}-x-1"), nar_size_bytes=1)
-    assert cell_text(kind, value, [path]) == text
+    assert cell_text(kind, value, ["x-1"]) == text
 
 
 def test_the_data_has_the_graph_its_roots_and_the_layers() -> None:
     data = Reader(plan_page()).data
-    names = [path["name"] for path in data["paths"]]
+    names = [path["title"] for path in data["paths"]]
     assert sorted(names) == sorted(SHOP)
     python = data["paths"][names.index("python3-3.12.5")]
     assert {names[at] for at in python["references"]} == set(SHOP["python3-3.12.5"][1])
@@ -197,23 +225,98 @@ def test_the_curves_are_of_every_strategy_and_above_the_floor() -> None:
     assert curves.own.expected_bytes == plan.expected_bytes
 
 
+def test_curves_count_all_layers_of_an_image_and_none_has_more_than_there_is_room_for() -> None:
+    description = replace(SampleClosure(SHOP).shop(), nix_database=NixDatabaseRequest())
+
+    def curves(base_layer_count: int) -> CostCurves:
+        plan = plan_layers(description, base_layer_count=base_layer_count)
+        options = PlanOptions(leave_layers=2)
+        return cost_curves(
+            description, plan, options, ["popularity"], base_layer_count=base_layer_count
+        )
+
+    def counts(found: CostCurves) -> list[int]:
+        return [point.layer_count for point in found.curves[0].points]
+
+    # One layer is explicit, and the Nix database has one.
+    alone = curves(0)
+    assert (alone.fixed_layer_count, alone.own.layer_count) == (2, 6)
+    assert counts(alone) == [3, 4, 5, 6, 7, 9, 10]
+    upon = curves(20)
+    assert (upon.fixed_layer_count, upon.own.layer_count) == (22, 26)
+    assert counts(upon) == [20 + count for count in counts(alone)]
+    # 127 less those that are left to others.
+    assert counts(curves(118)) == [121, 122, 123, 124, 125]
+
+
+def test_the_page_has_the_layers_of_the_base_image_below_all_others() -> None:
+    text = plan_page(base=base_image(5_000_000, 3_000_000))
+    data = Reader(text).data
+    assert [layer["number"] for layer in data["layers"]] == [1, 2, 3, 4, 5, 6, 7]
+    assert data["layers"][0] == {
+        "number": 1, "size": 5_000_000, "reason": "of the base image base.tar", "paths": [],
+        "probability": None, "state": None,
+    }  # fmt: skip
+    assert data["tables"]["layers"]["rows"][1] == [
+        2, "", 3_000_000, None, None, "of the base image base.tar",
+    ]  # fmt: skip
+    layer_of = {row[0]: row[3] for row in data["tables"]["paths"]["rows"]}
+    for layer in data["layers"]:
+        assert all(layer_of[at] == layer["number"] for at in layer["paths"])
+    assert (data["costs"]["fixed"], data["costs"]["own"]["layers"]) == (3, 7)
+    assert "130 MB in 5 layers, upon 2 layers (8.0 MB) of the base image." in text
+
+
+def test_the_page_of_a_plan_against_an_image_tells_what_a_push_sends() -> None:
+    base = base_image(5_000_000)
+    old = published(SampleClosure(SHOP, rebuilt=frozenset({"programs"})), base)
+    page = plan_page(base=base, against=old)
+    data = Reader(page).data
+    states = ["kept", "kept", "kept", "kept", "kept", "sent"]
+    assert [layer["state"] for layer in data["layers"]] == states
+    assert [row[-1] for row in data["tables"]["layers"]["rows"]] == states
+    assert re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", page) == [
+        ("against", "oci:old"),
+        ("kept", "5 of 6 layers"),
+        ("push", "1 layer (6), 92 MB, about 92 MB as stored"),
+        ("pull", "1 layer (6), 92 MB, about 92 MB as stored"),
+    ]
+    assert "<dl" not in plan_page()
+
+
+def test_paths_of_one_name_are_told_apart() -> None:
+    paths = [store_path("source"), store_path("source", "other"), store_path("bash-5.2")]
+    first, second = (path.hash_part[:7] for path in paths[:2])
+    assert path_titles(paths) == [f"source ({first}…)", f"source ({second}…)", "bash-5.2"]
+
+
+def test_a_table_without_rows_says_so_in_words() -> None:
+    table = PageTable(
+        name="t", title="Config", caption="", columns=(Column(title="Key"),), rows=(),
+        if_empty="The config is <the same>.",
+    )  # fmt: skip
+    page = page_html(empty_page(tables=(table,)))
+    assert "<p>The config is &lt;the same&gt;.</p>" in page
+    assert "table" not in {tag for tag, _ in Reader(page).elements}
+
+
 def test_an_image_without_a_path_has_a_page() -> None:
     assert "0 B in 0 layers" in plan_page(SampleClosure({}).describe([]))
 
 
 def test_the_page_of_a_comparison_tells_which_layers_are_sent() -> None:
-    old, new = SampleClosure(SHOP), SampleClosure(SHOP, rebuilt=frozenset({"programs"}))
-
-    def contents(sample: SampleClosure, title: str) -> Any:
-        description = sample.shop()
-        return contents_of_plan(description, plan_layers(description), None, title=title)
-
-    data = Reader(diff_page_html(compare(contents(old, "a<b"), contents(new, "c&d")))).data
-    states = [layer["state"] for layer in data["layers"]]
-    assert states == ["kept", "kept", "kept", "kept", "sent"]
+    new = published(SampleClosure(SHOP, rebuilt=frozenset({"programs"})))
+    difference = compare(
+        replace(published(SampleClosure(SHOP)), title="a<b"), replace(new, title="c&d")
+    )
+    page = diff_page_html(difference)
+    data = Reader(page).data
+    assert [layer["state"] for layer in data["layers"]] == ["kept", "kept", "kept", "kept", "sent"]
     assert [row[0] for row in data["tables"]["packages"]["rows"]] == ["rebuilt"]
-    text = diff_page_html(compare(contents(old, "a<b"), contents(new, "c&d")))
-    assert "<h1>a&lt;b → c&amp;d</h1>" in text
+    assert "<h1>a&lt;b → c&amp;d</h1>" in page
+    # The same config: no table, but a word.
+    assert "config" not in data["tables"]
+    assert "<p>The config is the same.</p>" in page
 
 
 def test_a_page_that_cannot_be_written_is_an_error(
@@ -248,6 +351,6 @@ def test_the_command_writes_the_page_of_a_plan(
     assert "app-2.0" in captured.out
     assert f"wrote {page}\n" in captured.err
     data = Reader(page.read_text()).data
-    assert [path["name"] for path in data["paths"]] == ["app-2.0", "lib-1.0"]
+    assert [path["title"] for path in data["paths"]] == ["app-2.0", "lib-1.0"]
     names = [curve["name"] for curve in data["costs"]["curves"]]
     assert {"popularity", "update-cost"} <= set(names)

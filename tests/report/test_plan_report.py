@@ -6,11 +6,10 @@ from dataclasses import replace
 
 from layering.test_plan_layers import SHOP, description_of, layer_of
 from nixbridge.description import NixDatabaseRequest
-from nixbridge.image import BaseImage
-from nixbridge.image.base_image import BaseLayer
 from nixbridge.layering import PlanCosts, PlanOptions, compare_strategies, plan_layers
-from nixbridge.oci import BlobDigest, DiffId, Platform
+from nixbridge.oci import BlobDigest
 from nixbridge.report.plan import plan_document, plan_table
+from report.sample_closure import base_image
 
 DESCRIPTION = replace(
     description_of(SHOP, layer_of("glibc"), layer_of("config", max_layers=2)),
@@ -18,25 +17,7 @@ DESCRIPTION = replace(
 )
 PLAN = plan_layers(DESCRIPTION)
 COSTS = compare_strategies(DESCRIPTION, PLAN, PlanOptions(), ["auto", "popularity", "single"])
-DIFF_ID = DiffId("sha256:" + "1" * 64)
-BASE = BaseImage(
-    place="base.tar",
-    platform=Platform(architecture="amd64"),
-    variant=None,
-    config={},
-    history=(),
-    layers=(
-        BaseLayer(
-            place="base.tar",
-            file="layer",
-            files={},  # type: ignore[arg-type]
-            media_type="application/vnd.oci.image.layer.v1.tar",
-            digest=None,
-            diff_id=DIFF_ID,
-            size_bytes=2_500_000,
-        ),
-    ),
-)
+BASE = base_image(2_500_000)
 
 
 def test_table_tells_how_often_layers_change_and_what_that_costs() -> None:
@@ -66,7 +47,7 @@ def test_table_of_an_image_upon_none_begins_with_its_own_layers() -> None:
 def test_document_has_all_that_the_table_has() -> None:
     document = plan_document(PLAN, COSTS, BASE)
     assert document["baseLayers"] == [
-        {"sizeBytes": 2_500_000, "digest": None, "diffId": str(DIFF_ID)}
+        {"sizeBytes": 2_500_000, "digest": None, "diffId": str(BASE.layers[0].diff_id)}
     ]
     assert [layer["changeProbability"] for layer in document["layers"]] == [1 / 7, 2 / 7, 6 / 7]
     assert document["expectedBytes"] == PLAN.expected_bytes

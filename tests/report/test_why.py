@@ -11,7 +11,7 @@ from nixbridge import cli
 from nixbridge.errors import InputError
 from nixbridge.layering import plan_layers
 from nixbridge.report.why import Why, explain, find_paths, why_document, why_text
-from report.sample_closure import SHOP, SampleClosure, layer, store_path
+from report.sample_closure import SHOP, SampleClosure, base_image, layer, store_path
 
 SAMPLE = SampleClosure(SHOP)
 DESCRIPTION = SAMPLE.shop()
@@ -21,7 +21,7 @@ REASON = "explicit: glibc-2.40, zlib-1.3, openssl-3.0.14, 6 more and their closu
 
 
 def why(wanted: str) -> Why:
-    return explain(DESCRIPTION, PLAN, wanted)
+    return explain(DESCRIPTION, PLAN, None, wanted)
 
 
 def test_the_text_has_chains_layer_roots_size_and_what_is_dragged_in() -> None:
@@ -45,6 +45,11 @@ def test_a_root_is_its_own_chain_and_may_drag_in_nothing() -> None:
         "  root      glibc-2.40: an explicit layer holds it",
     ]
     assert why_text(why("glibc")).endswith("  drags in  nothing that would not be there without it")
+
+
+def test_layers_are_numbered_above_those_of_the_base_image() -> None:
+    (match,) = explain(DESCRIPTION, PLAN, base_image(1, 1, 1), "python3").matches
+    assert [layer.number for layer in match.layers] == [4]
 
 
 def test_the_document_holds_the_same() -> None:
@@ -109,7 +114,7 @@ def test_what_is_not_there_is_refused_with_what_is_like_it(wanted: str, hint: st
 def test_of_many_matches_some_are_told_and_the_rest_counted() -> None:
     many = SampleClosure({f"font-{number}": (number, []) for number in range(12)})
     description = many.describe([layer(*map(many.path, many.packages))])
-    answer = explain(description, plan_layers(description), "font")
+    answer = explain(description, plan_layers(description), None, "font")
     assert answer.match_count == 12
     assert [match.info.nar_size_bytes for match in answer.matches] == list(range(11, 1, -1))
     text = why_text(answer)
@@ -121,7 +126,7 @@ def test_of_many_roots_the_nearest_are_told() -> None:
     packages = {f"app-{number}": (1, ["lib-1"]) for number in range(7)}
     many = SampleClosure({**packages, "lib-1": (5, [])})
     description = many.describe([layer(*map(many.path, packages))])
-    answer = explain(description, plan_layers(description), "lib")
+    answer = explain(description, plan_layers(description), None, "lib")
     assert len(answer.matches[0].chains) == 7
     assert "\n  … from 2 more roots\n" in why_text(answer)
     assert len(why_document(answer)["matches"][0]["chains"]) == 7
@@ -131,13 +136,13 @@ def test_what_a_layer_ignores_is_in_no_layer() -> None:
     description = SAMPLE.describe(
         [layer(SAMPLE.path("zlib-1.3"), ignore=(SAMPLE.path("glibc-2.40"),))]
     )
-    text = why_text(explain(description, plan_layers(description), "glibc"))
+    text = why_text(explain(description, plan_layers(description), None, "glibc"))
     assert "  zlib-1.3 → glibc-2.40   (in no layer)\n" in text
 
 
 def test_no_chain_leads_to_what_nobody_asked_for() -> None:
     description = SAMPLE.describe([layer(SAMPLE.path("zlib-1.3"))])
-    answer = explain(description, plan_layers(description), "curl")
+    answer = explain(description, plan_layers(description), None, "curl")
     assert answer.matches[0].chains == ()
     assert why_document(answer)["matches"][0]["draggedInBytes"] == 700_000
     assert "→" not in why_text(answer)
