@@ -1,8 +1,9 @@
 """`Entry`, one member of a layer's tar, and `Listing`, the many that are walked in one directory.
 
-A layer may have a million files, so what was walked is kept in a few columns for each directory,
-some 40 bytes a file, and becomes entries again when it is packed. What a layer holds as a whole,
-and what two sources may bring together, is `tree.py`'s.
+A layer may have a million files, be it in one directory. So what was walked is kept in a few
+columns for each directory, some 20 bytes and the name a file, and becomes entries again when it is
+packed, a few thousand at a time. What a layer holds as a whole, and what two sources may bring
+together, is `tree.py`'s.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import os
 import stat
 from array import array
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
+from heapq import merge
+from itertools import chain, islice, repeat
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from nixbridge.closure import StorePath
@@ -34,6 +38,10 @@ from nixbridge.packing.perms import PermRules
 SLASH: Final = b"/"
 # Between names in a column, as it is in no name.
 _NUL: Final = b"\0"
+# A name takes five times as much memory outside of a column, so so many are taken out at a time.
+_NAMES_AT_ONCE: Final = 1 << 12
+# And so many are sorted at a time.
+_NAMES_IN_A_RUN: Final = 1 << 16
 
 
 class Origin(NamedTuple):
@@ -99,19 +107,21 @@ class Entry(NamedTuple):
         return f"`{text_of(self.origin.store_name_of(self.name))}`"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Listing:
-    """What is in one directory of a store path, without what is in the directories in it."""
+    """What is in one directory of a store path, without what is in the directories in it.
 
-    def __init__(self, directory: bytes, origin: Origin) -> None:
-        self.directory = directory
-        self.origin = origin
-        self.stamps: list[Stamp] = []
-        self.subdirectories: list[bytes] = []
-        self._place = origin.place_of(directory) + SLASH
-        # The columns: base names, sizes, and of symlinks alone what they point to.
-        self._names = b""
-        self._sizes_bytes = array("Q")
-        self._link_targets = b""
+    `stamps` and `sizes_bytes` have an item for each entry; an item of `names` has the base names of
+    some of them, and that of `link_targets` what the symlinks among these point to.
+    """
+
+    directory: bytes
+    origin: Origin
+    subdirectories: tuple[bytes, ...]
+    stamps: tuple[Stamp, ...]
+    sizes_bytes: array[int]
+    names: tuple[bytes, ...]
+    link_targets: tuple[bytes, ...]
 
     @classmethod
     def read(cls, directory: bytes, origin: Origin, rules: PermRules | None) -> Listing:
@@ -119,29 +129,37 @@ class Listing:
 
         Raises `PackError`: it holds what no layer can hold. Raises `OSError`, with the file's name.
         """
-        listing = cls(directory, origin)
-        names = os.listdir(listing._place)  # noqa: PTH208 - bytes
-        names.sort()
-        link_targets = []
+        place = origin.place_of(directory) + SLASH
+        subdirectories, stamps, sizes_bytes = [], [], array("Q")
+        name_columns, target_columns = [], []
         # Nearly all files have one of a few modes; with rules, the name has a say as well.
         known: dict[int, Stamp] = {}
-        for base_name in names:
-            status = os.lstat(listing._place + base_name)
-            stamp = known.get(status.st_mode)
-            if stamp is None:
-                stamp = _stamp(directory + SLASH + base_name, status, origin, rules)
-                if rules is None:
-                    known[status.st_mode] = stamp
-            listing.stamps.append(stamp)
-            listing._sizes_bytes.append(status.st_size if stamp.kind == REGULAR else 0)
-            if stamp.kind == DIRECTORY:
-                listing.subdirectories.append(directory + SLASH + base_name)
-            elif stamp.kind == SYMLINK:
-                target = os.readlink(listing._place + base_name)  # noqa: PTH115 - bytes
-                link_targets.append(target)
-        listing._names = _NUL.join(names)
-        listing._link_targets = _NUL.join(link_targets)
-        return listing
+        for names in _sorted_names(place):
+            link_targets = []
+            for base_name in names:
+                status = os.lstat(place + base_name)
+                stamp = known.get(status.st_mode)
+                if stamp is None:
+                    stamp = _stamp(directory + SLASH + base_name, status, origin, rules)
+                    if rules is None:
+                        known[status.st_mode] = stamp
+                stamps.append(stamp)
+                sizes_bytes.append(status.st_size if stamp.kind == REGULAR else 0)
+                if stamp.kind == DIRECTORY:
+                    subdirectories.append(directory + SLASH + base_name)
+                elif stamp.kind == SYMLINK:
+                    link_targets.append(os.readlink(place + base_name))  # noqa: PTH115 - bytes
+            name_columns.append(_NUL.join(names))
+            target_columns.append(_NUL.join(link_targets))
+        return cls(
+            directory=directory,
+            origin=origin,
+            subdirectories=tuple(subdirectories),
+            stamps=tuple(stamps),
+            sizes_bytes=sizes_bytes,
+            names=tuple(name_columns),
+            link_targets=tuple(target_columns),
+        )
 
     def __len__(self) -> int:
         """Return how many entries there are."""
@@ -149,45 +167,89 @@ class Listing:
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries, sorted."""
-        names = self._names.split(_NUL)
-        targets = iter(self._link_targets.split(_NUL))
-        columns = zip(
-            map((self.directory + SLASH).__add__, names),
-            self.stamps,
-            self._sizes_bytes,
-            (next(targets) if stamp.kind == SYMLINK else b"" for stamp in self.stamps)
-            if self._link_targets
-            else repeat(b""),
-            map(self._place.__add__, names),
-            repeat(self.origin),
-            repeat(None),
-            repeat(False),  # noqa: FBT003 - a column like the others
-        )
-        # What `Entry` itself does, without a step of Python's for each file.
-        return map(partial(tuple.__new__, Entry), columns)
+        return chain.from_iterable(self._entries_at_once())
+
+    def _entries_at_once(self) -> Iterator[Iterator[Entry]]:
+        """Yield the entries, some at a time."""
+        place = self.origin.place_of(self.directory) + SLASH
+        start = 0
+        for names, link_targets in zip(map(_split, self.names), self.link_targets, strict=True):
+            end = start + len(names)
+            stamps = self.stamps[start:end]
+            targets = iter(_split(link_targets))
+            columns = zip(
+                map((self.directory + SLASH).__add__, names),
+                stamps,
+                self.sizes_bytes[start:end],
+                [next(targets) if stamp.kind == SYMLINK else b"" for stamp in stamps]
+                if link_targets
+                else repeat(b""),
+                map(place.__add__, names),
+                repeat(self.origin),
+                repeat(None),
+                repeat(False),  # noqa: FBT003 - a column like the others
+            )
+            # What `Entry` itself does, without a step of Python's for each file.
+            yield map(partial(tuple.__new__, Entry), columns)
+            start = end
 
     @property
     def contents_size_bytes(self) -> int:
         """How many bytes its regular files have."""
-        return sum(self._sizes_bytes)
+        return sum(self.sizes_bytes)
 
     def size_in_tar_bytes(self) -> int:
         """Return how many bytes of the tar the entries take."""
         if not self._need_one_block_each():
             return sum(entry.size_in_tar_bytes() for entry in self.entries())
-        blocks = len(self) + sum(-(-size_bytes // BLOCK_BYTES) for size_bytes in self._sizes_bytes)
+        blocks = len(self) + sum(-(-size_bytes // BLOCK_BYTES) for size_bytes in self.sizes_bytes)
         return blocks * BLOCK_BYTES
 
     def _need_one_block_each(self) -> bool:
         """Return whether the header of an entry with all that is longest here would fit a block."""
-        if not (self._names.isascii() and self._link_targets.isascii()):
+        if not all(map(bytes.isascii, chain(self.names, self.link_targets))):
             return False
-        name = self.directory + SLASH + max(self._names.split(_NUL), key=len)
-        link_target = max(self._link_targets.split(_NUL), key=len)
+        name = self.directory + SLASH + _longest(self.names)
+        link_target = _longest(self.link_targets)
         return all(
-            header_size_bytes(name, stamp, max(self._sizes_bytes), link_target) == BLOCK_BYTES
+            header_size_bytes(name, stamp, max(self.sizes_bytes), link_target) == BLOCK_BYTES
             for stamp in set(self.stamps)
         )
+
+
+def _split(column: bytes) -> list[bytes]:
+    return column.split(_NUL)
+
+
+def _longest(columns: tuple[bytes, ...]) -> bytes:
+    return max(chain.from_iterable(map(_split, columns)), key=len)
+
+
+def _sorted_names(place: bytes) -> Iterator[list[bytes]]:
+    """Yield the names of all that is in a directory, sorted, some at a time.
+
+    Raises `OSError`, with the directory's name.
+    """
+    # Each run is sorted, and in pieces, so that it shrinks while it is merged with the others.
+    runs: list[list[bytes]] = []
+    with os.scandir(place) as entries:
+        names = map(attrgetter("name"), entries)
+        run = sorted(islice(names, _NAMES_IN_A_RUN))
+        while len(run) > _NAMES_AT_ONCE or (run and runs):
+            pieces = range(0, len(run), _NAMES_AT_ONCE)
+            runs.append([_NUL.join(run[at : at + _NAMES_AT_ONCE]) for at in pieces])
+            run = sorted(islice(names, _NAMES_IN_A_RUN))
+    if run:
+        # All that most directories have.
+        yield run
+    in_order = merge(*map(_consume, runs))
+    while at_once := list(islice(in_order, _NAMES_AT_ONCE)):
+        yield at_once
+
+
+def _consume(pieces: list[bytes]) -> Iterator[bytes]:
+    while pieces:
+        yield from _split(pieces.pop(0))
 
 
 def entry_of(name: bytes, status: os.stat_result, origin: Origin, rules: PermRules | None) -> Entry:

@@ -6,12 +6,16 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from nixbridge.closure import StorePath, StoreRoot
+from nixbridge.closure import NarHash, PathInfo, StorePath, StoreRoot
+from nixbridge.layering import PlannedLayer, PlannedPath
+from nixbridge.packing import layer_tree
+from nixbridge.packing.header import DIRECTORY
 
 MEMORY_LIMIT_BYTES = 120_000_000
 # So that a million files stay below the limit: Python takes some 30 MB without any.
@@ -118,3 +122,47 @@ def test_100_000_files(folder: Path, workers: int) -> None:
     pack(folder, workers, MEMORY_LIMIT_OF_100_000_FILES_BYTES)
     with tarfile.open(f"{folder}/layer1") as archive:
         assert sum(member.isfile() for member in archive) == 100_000
+
+
+@pytest.mark.parametrize(
+    ("directories", "files", "most_bytes_a_file"),
+    # Names of 10 bytes. What a directory takes is a file's here, where each has one.
+    [(1, 100_000, 80), (10_000, 10_000, 650)],
+)
+def test_what_is_kept_of_a_file(
+    folder: Path, directories: int, files: int, most_bytes_a_file: int
+) -> None:
+    store = StoreRoot(folder)
+    root = store.locate(PATHS[0])
+    names = [
+        f"{number % directories:05}/{'link' if number % 10 == 7 else 'file'}{number:06}"
+        for number in range(files)
+    ]
+    for directory in range(directories):
+        (root / f"{directory:05}").mkdir(parents=True)
+    for name in names:
+        place = Path(f"{root}/{name}")
+        if "link" in name:
+            place.symlink_to(name)
+        else:
+            place.write_bytes(name.encode())
+    info = PathInfo(path=PATHS[0], nar_hash=NarHash("0" * 64), nar_size_bytes=1, references=())
+    layer = PlannedLayer(paths=(PlannedPath(info=info),), reason="test", history={})
+    expected = iter(sorted(names, key=lambda name: name.split("/")))
+    tracemalloc.start()
+    try:
+        tree = layer_tree(layer, store)
+        found = 0
+        for entry in tree.entries():
+            if entry.kind == DIRECTORY:
+                continue
+            name = next(expected)
+            assert entry.name.decode() == f"{PATHS[0]}/{name}"
+            assert entry.link_target.decode() == (name if "link" in name else "")
+            assert entry.size_bytes == (0 if "link" in name else len(name))
+            found += 1
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == files
+    assert most_bytes < most_bytes_a_file * files
