@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from engines import (
+    Containerd,
     Dockerd,
     PodmanStorage,
     podman_storage,
+    running_containerd,
     running_dockerd,
     skip_without_namespaces,
 )
@@ -79,6 +81,16 @@ def dockerd(require_tool: Callable[[str], str]) -> Iterator[Dockerd]:
     program = require_tool("dockerd")
     skip_without_namespaces()
     with running_dockerd(program) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def containerd(require_tool: Callable[[str], str]) -> Iterator[Containerd]:
+    """A containerd of the test's own, empty; for tests marked `tools`."""
+    program, ctr = require_tool("containerd"), require_tool("ctr")
+    require_tool("runc")
+    skip_without_namespaces()
+    with running_containerd(program, ctr) as daemon:
         yield daemon
 
 

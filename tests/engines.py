@@ -1,4 +1,4 @@
-"""Real podman and Docker with storages of their own, for a test's time: what judges our images.
+"""Real podman, Docker and containerd with storages of their own: what judges our images.
 
 Nothing of the machine's own engines is touched. Docker is asked through its interface, by `curl`'s
 means in Python, so that no client of Docker's has to be there.
@@ -151,6 +151,70 @@ def _wait_for(daemon: Dockerd, process: subprocess.Popen[bytes]) -> None:
         assert process.poll() is None, log
         assert time.monotonic() < deadline, log
         time.sleep(_INTERVAL_SECONDS)
+
+
+_CONTAINERD = """\
+version = 2
+root = "{0}/data"
+state = "{0}/run"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+[grpc]
+address = "{0}/socket"
+[ttrpc]
+address = "{0}/socket.ttrpc"
+"""
+
+
+@dataclass(frozen=True)
+class Containerd:
+    """A daemon that runs, asked through `ctr`, as the nodes of kind are."""
+
+    program: str
+    directory: Path
+
+    def ctr(self, *arguments: str, stdin: bytes = b"") -> str:
+        words = (self.program, f"--address={self.directory}/socket", *arguments)
+        ran = subprocess.run(words, check=False, capture_output=True, input=stdin)
+        assert ran.returncode == 0, (words, ran.stderr.decode())
+        return ran.stdout.decode()
+
+    def pull(self, name: str, *options: str) -> None:
+        """Pull and unpack."""
+        self.ctr("images", "pull", "--snapshotter=native", *options, name)
+
+    def checked(self, name: str) -> tuple[str, bool]:
+        """Return an image's digest, and whether all of it is there and unpacked."""
+        listed = self.ctr("images", "check", "--snapshotter=native", f"name=={name}")
+        (line,) = listed.splitlines()[1:]
+        return line.split()[2], " complete (" in line and line.rstrip().endswith("true")
+
+    def run(self, name: str) -> str:
+        """Run what the image says; return what it says."""
+        return self.ctr("run", "--rm", "--snapshotter=native", name, f"test-{time.monotonic_ns()}")
+
+
+@contextlib.contextmanager
+def running_containerd(program: str, ctr: str) -> Iterator[Containerd]:
+    # The path of a socket must be short.
+    directory = Path(tempfile.mkdtemp(prefix="nixbridge-containerd-"))
+    (directory / "config.toml").write_text(_CONTAINERD.format(directory))
+    argv = in_namespaces([program, f"--config={directory}/config.toml"])
+    daemon = Containerd(ctr, directory)
+    try:
+        with (
+            (directory / "log").open("w") as log,
+            subprocess.Popen(argv, stdout=log, stderr=log) as process,
+        ):
+            try:
+                _wait_until(lambda: process.poll() is not None or (directory / "socket").exists())
+                assert process.poll() is None, (directory / "log").read_text()
+                daemon.ctr("version")
+                yield daemon
+            finally:
+                process.terminate()
+                process.wait(_PATIENCE_SECONDS)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @dataclass(frozen=True)
