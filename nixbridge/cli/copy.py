@@ -100,7 +100,7 @@ def copy(
     ),
     workers: Optional[int] = WORKERS,
     credentials: Optional[str] = DEST_CREDENTIALS,
-    tls_verify: str = DEST_TLS_VERIFY,
+    tls_verify: Optional[str] = DEST_TLS_VERIFY,
     certificates: Optional[Path] = DEST_CERTIFICATES,
     n2c_exact: bool = N2C_EXACT,
     is_json: bool = JSON,

@@ -54,7 +54,7 @@ def diff(
     argstr: list[str] = ARGSTR,
     n2c_exact: bool = N2C_EXACT,
     credentials: Optional[str] = CREDENTIALS,
-    tls_verify: str = TLS_VERIFY,
+    tls_verify: Optional[str] = TLS_VERIFY,
     certificates: Optional[Path] = CERTIFICATES,
     html: Optional[Path] = HTML,
     is_json: bool = JSON,

@@ -27,7 +27,7 @@ def inspect(
         "docker-archive:FILE[:NAME:TAG].",
     ),
     credentials: Optional[str] = CREDENTIALS,
-    tls_verify: str = TLS_VERIFY,
+    tls_verify: Optional[str] = TLS_VERIFY,
     certificates: Optional[Path] = CERTIFICATES,
     is_json: bool = JSON,
     verbose: int = VERBOSE,

@@ -65,10 +65,11 @@ DEST_CREDENTIALS: Final[Any] = typer.Option(
     help="Log in to the registry with these, not with what docker and podman know.",
 )
 DEST_TLS_VERIFY: Final[Any] = typer.Option(
-    "true",
+    None,
     "--dest-tls-verify",
     metavar="true|false",
-    help="Whether a registry must speak TLS and have a certificate that is trusted.",
+    help="Whether a registry must speak TLS and have a certificate that is trusted; else true, "
+    "unless registries.conf says otherwise.",
 )
 DEST_CERTIFICATES: Final[Any] = typer.Option(
     None,
@@ -80,7 +81,7 @@ CREDENTIALS: Final[Any] = typer.Option(
     None, "--creds", metavar=DEST_CREDENTIALS.metavar, help=DEST_CREDENTIALS.help
 )
 TLS_VERIFY: Final[Any] = typer.Option(
-    "true", "--tls-verify", metavar=DEST_TLS_VERIFY.metavar, help=DEST_TLS_VERIFY.help
+    None, "--tls-verify", metavar=DEST_TLS_VERIFY.metavar, help=DEST_TLS_VERIFY.help
 )
 CERTIFICATES: Final[Any] = typer.Option(
     None, "--cert-dir", metavar=DEST_CERTIFICATES.metavar, help=DEST_CERTIFICATES.help
@@ -113,7 +114,7 @@ class Run:
         self,
         *,
         credentials: str | None = None,
-        tls_verify: str = "true",
+        tls_verify: str | None = None,
         certificates: Path | None = None,
         places: BlobPlaces | None = None,
         option_prefix: str = "--",
@@ -124,7 +125,7 @@ class Run:
         """
         from nixbridge.destinations import Access  # noqa: PLC0415 - see the module's words
 
-        if tls_verify not in {"true", "false"}:
+        if tls_verify not in {None, "true", "false"}:
             raise InputError(
                 f"`{tls_verify}` is not `true` or `false`", hint="say whether to verify TLS"
             )
@@ -133,7 +134,7 @@ class Run:
         return Access(
             environment=os.environ,
             credentials=credentials,
-            verifies_tls=tls_verify == "true",
+            verifies_tls=None if tls_verify is None else tls_verify == "true",
             certificates=certificates,
             warn=self.console.warn,
             places=places,

@@ -83,7 +83,7 @@ def plan(
         None, "--save", metavar="FILE", help="Write the plan to FILE, to be followed by --plan."
     ),
     credentials: Optional[str] = CREDENTIALS,
-    tls_verify: str = TLS_VERIFY,
+    tls_verify: Optional[str] = TLS_VERIFY,
     certificates: Optional[Path] = CERTIFICATES,
     n2c_exact: bool = N2C_EXACT,
     html: Optional[Path] = HTML,

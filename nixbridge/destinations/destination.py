@@ -43,17 +43,23 @@ class Access:
     """How a place is reached; without arguments, as files are.
 
     `environment` is the process's: where credentials lie, `DOCKER_HOST` and the like.
-    `credentials` is `USER[:PASSWORD]`, which is shown to nobody. `option_prefix` is what the verb's
-    options for this begin with, for hints to name them.
+    `credentials` is `USER[:PASSWORD]`, which is shown to nobody. TLS is verified unless
+    `verifies_tls` is False; where that is None, `registries.conf` may say so. `option_prefix` is
+    what the verb's options for this begin with, for hints to name them.
     """
 
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     credentials: str | None = field(default=None, repr=False)
-    verifies_tls: bool = True
+    verifies_tls: bool | None = None
     certificates: Path | None = None
     warn: Warn = unheard
     places: BlobPlaces | None = None
     option_prefix: str = "--"
+
+    @property
+    def must_verify_tls(self) -> bool:
+        """Whether TLS must be spoken, by somebody who is trusted."""
+        return self.verifies_tls is not False
 
 
 class BlobState(StrEnum):
@@ -81,7 +87,7 @@ class LayerLostError(Exception):
 
 
 class UnreachableError(DestinationError):
-    """Nobody answers where a place is said to be, or not as such a place does.
+    """Nobody answers where a place is said to be, or not as such a place does; or it is blocked.
 
     Whatever else is asked there will fail as well, after as long a wait.
     """

@@ -7,16 +7,18 @@ behind when it ends early are blobs that nobody names, and the next one finds th
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from nixbridge.destinations.destination import Access, BlobState, LayerSource, giving_up
 from nixbridge.destinations.patience import Patience
 from nixbridge.destinations.published_image import read_published
+from nixbridge.destinations.registries_conf import Place, place_to_write, places_to_read
 from nixbridge.destinations.registry_blobs import RegistryBlobs
 from nixbridge.destinations.registry_client import RegistryClient, Request
 from nixbridge.destinations.registry_errors import RequestFailedError
@@ -28,6 +30,8 @@ from nixbridge.errors import DestinationError, InputError, IntegrityError
 from nixbridge.image import Image
 from nixbridge.oci import MEDIA_TYPE_MANIFEST, BlobDigest, Descriptor, Platform
 from nixbridge.packing import PackedLayer
+
+_LOG: Final = logging.getLogger(__name__)
 
 # From so many other repositories a blob is asked for.
 _MOST_SOURCES: Final = 3
@@ -75,36 +79,63 @@ class Registry:
         """Begin a delivery; the image has the name that stands here, and no other.
 
         Raises `InputError`: it stands here by a digest, which it has not got yet, or a certificate
-        cannot be used.
+        cannot be used. Raises `DestinationError`: so it is with `registries.conf`, or it blocks it.
         """
         if self.name.tag is None:
             raise InputError(
                 f"`docker://{self.name}` cannot be written: an image gets its digest by being made",
                 hint=f"name a tag: `docker://{self.name.repository}:latest`",
             )
-        client = RegistryClient(self.name.repository, access, self.patience, writes=True)
-        return RegistryWriter(self.name, client, access)
+        place = place_to_write(self.name, access)
+        return RegistryWriter(self.name, self._client(place, access, writes=True), access)
 
     def inspect(self, access: Access) -> StoredImage:
-        """Return the image that lies there.
+        """Return the image that lies there, or at a mirror that `registries.conf` names.
 
         Raises `AbsentImageError`: there is none. Raises `DestinationError`, `IntegrityError`,
         `InputError`.
         """
-        client = RegistryClient(self.name.repository, access, self.patience, writes=False)
+        failures: list[str] = []
+        for place in places_to_read(self.name, access):
+            try:
+                return self._read(place, access)
+            except (DestinationError, IntegrityError) as error:
+                if not place.is_mirror:
+                    error.details = "\n".join(failures) or error.details
+                    raise
+                failures.append(f"before that, of its mirror: {error.message}")
+                _LOG.debug("a mirror is passed over: %s", error.message)
+        raise AssertionError
+
+    def previous_image(self, access: Access) -> StoredImage:
+        """Return the image that the tag names by now, where a delivery would move it.
+
+        Raises what `inspect` raises.
+        """
+        return self._read(place_to_write(self.name, access), access)
+
+    def _read(self, place: Place, access: Access) -> StoredImage:
+        client = self._client(place, access, writes=False)
         try:
-            image = read_published(client, self.name, self.platform)
+            image = read_published(client, place.name, self.platform)
         finally:
             client.close()
         if access.places is not None:
             digests = [layer.digest for layer in image.layers if layer.digest is not None]
-            repository = self.name.repository
+            repository = place.name.repository
             access.places.remember_places(repository.registry, repository.name, digests)
-        return image
+        return replace(image, reference=f"docker://{self.name}")
 
-    def previous_image(self, access: Access) -> StoredImage:
-        """Return the image that the tag names by now; see `inspect`."""
-        return self.inspect(access)
+    def _client(self, place: Place, access: Access, *, writes: bool) -> RegistryClient:
+        if access.verifies_tls is None:
+            access = replace(access, verifies_tls=not place.is_insecure)
+        if place.name.repository.registry != self.name.repository.registry:
+            # They are another registry's.
+            access = replace(access, credentials=None)
+        patience = self.patience
+        if place.is_mirror:
+            patience = replace(patience, attempts=1, first_contact_attempts=1)
+        return RegistryClient(place.name.repository, access, patience, writes=writes)
 
 
 class RegistryWriter(Delivery):

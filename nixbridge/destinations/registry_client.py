@@ -79,7 +79,7 @@ class RegistryClient:
         self.repository = repository
         self.patience = patience
         self._writes = writes
-        self._verifies_tls = access.verifies_tls
+        self._verifies_tls = access.must_verify_tls
         self._option_prefix = access.option_prefix
         self._session = HttpSession(
             context=tls_context(repository.registry, access),
@@ -91,7 +91,7 @@ class RegistryClient:
                 repository, access, is_given_up=self._session.is_given_up
             ),
             ask=self._ask_for_token,
-            allows_plain=not access.verifies_tls,
+            allows_plain=not access.must_verify_tls,
             plain_option=f"{access.option_prefix}tls-verify=false",
             clock=time.monotonic,
         )

@@ -25,7 +25,7 @@ def tls_context(host: str, access: Access) -> ssl.SSLContext:
 
     Raises `InputError`: a certificate cannot be used.
     """
-    if access.verifies_tls:
+    if access.must_verify_tls:
         context = ssl.create_default_context()
         _trust_the_systems(context, access.environment)
     else:
