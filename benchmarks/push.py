@@ -259,10 +259,14 @@ def nix2container(sources: Sources, registry: RegistryServer, memory: Path) -> l
 
 
 def stream(sources: Sources, registry: RegistryServer, memory: Path) -> list[str]:
-    """Return nixpkgs' script, whose archive skopeo takes."""
+    """Return nixpkgs' script, whose archive skopeo takes.
+
+    From a pipe it takes compressed ones only (https://github.com/containers/image/issues/1317).
+    nixpkgs' manual says `gzip --fast`, which Debian's skopeo 1.9 cannot read, and zstd is faster.
+    """
     words = [str(shutil.which("stream_layered_image.py")), str(sources.stream_configuration)]
     copy = [*skopeo_with_memory(memory), "docker-archive:/dev/stdin", registry.reference("bench:1")]
-    script = f'python3 "$1" "$2" | "${{@:{len(words) + 1}}}"'
+    script = f'python3 "$1" "$2" | zstd --fast --quiet | "${{@:{len(words) + 1}}}"'
     return ["bash", "-euo", "pipefail", "-c", script, "bench", *words, *copy]
 
 
@@ -274,7 +278,7 @@ def subjects(sources: Sources) -> dict[str, Command]:
     found[OCI] = oci
     if sources.nix2container is not None and knows_nix_transport():
         found[NIX2CONTAINER] = nix2container
-    if shutil.which("stream_layered_image.py") is not None:
+    if shutil.which("stream_layered_image.py") is not None and shutil.which("zstd") is not None:
         found[STREAM] = stream
     return found
 

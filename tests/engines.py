@@ -228,8 +228,9 @@ class PodmanStorage:
     def prefix(self) -> str:
         return f"containers-storage:[vfs@{self.directory}/data+{self.directory}/run]"
 
-    def podman(self, *arguments: str) -> str:
-        argv = in_namespaces(
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command that has podman use this storage."""
+        return in_namespaces(
             [
                 self.program,
                 "--storage-driver=vfs",
@@ -238,6 +239,9 @@ class PodmanStorage:
                 *arguments,
             ]
         )
+
+    def podman(self, *arguments: str) -> str:
+        argv = self.command(*arguments)
         ran = subprocess.run(argv, check=False, capture_output=True, text=True)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
