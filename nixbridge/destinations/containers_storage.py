@@ -6,6 +6,7 @@ https://github.com/containers/image/blob/v5.24.0/docs/containers-transports.5.md
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -184,6 +185,24 @@ class Podman(Engine):
         finally:
             # Also when we are interrupted; and without a name where there was no pull.
             self._podman("untag", image.config.digest.hex, str(served))
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all images.
+
+        Raises `DestinationError`.
+        """
+        try:
+            listed = json.loads(self._run("images", "--format=json").stdout)
+        except ValueError as error:
+            raise DestinationError("`podman images` printed something else than JSON") from error
+        return [name for image in listed for name in image.get("Names") or ()]
+
+    def remove(self, name: str) -> None:
+        """Remove a name, and the image if that was its last and nothing uses it.
+
+        Raises `DestinationError`.
+        """
+        self._run("rmi", name)
 
     def load(self, archive: FileIO) -> None:
         """Take an archive, in which the image has the user's name.

@@ -62,6 +62,24 @@ class DockerApi:
         """
         self._follow("POST", f"/images/{image}/tag", {"repo": name, "tag": tag})
 
+    def names(self) -> list[str]:
+        """Return the names of all images, those with a digest among them.
+
+        Raises `DestinationError`.
+        """
+        with self._answer("GET", "/images/json") as response:
+            try:
+                listed = json.loads(response.read())
+            except ValueError as error:
+                raise DestinationError("docker lists its images in something else than JSON") from (
+                    error
+                )
+        return [
+            name
+            for image in listed
+            for name in (*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ()))
+        ]
+
     def remove(self, image: str) -> None:
         """Remove a name of an image, and the image if that was its last.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import FileIO
 from typing import Final, Self
@@ -93,6 +94,20 @@ class Docker(Engine):
             # Also when we are interrupted; and without a name where there was no pull.
             with contextlib.suppress(DestinationError):
                 self._api.remove(pulled)
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all images.
+
+        Raises `DestinationError`.
+        """
+        return self._api.names()
+
+    def remove(self, name: str) -> None:
+        """Remove a name, and the image if that was its last and nothing uses it.
+
+        Raises `DestinationError`.
+        """
+        self._api.remove(name)
 
     def load(self, archive: FileIO) -> None:
         """Take an archive, in which the image has the user's name.

@@ -3,12 +3,19 @@
 So an engine skips the layers that it has. The registry is on loopback, and there for the time of
 the pull only; before that, layers that are not known are packed to nowhere, to learn their digests.
 An engine that cannot come to us (on another machine, in a network of its own) is sent an archive.
+
+What is pulled has a name of ours until it has the user's. If we are killed in between, the engine
+keeps it; the next delivery removes it: nobody else gives such names, and nobody listens there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import socket
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from typing import Final
@@ -17,7 +24,7 @@ from nixbridge.destinations.catalogue import Catalogue, repository_of
 from nixbridge.destinations.destination import Access, BlobState, LayerSource, unheard
 from nixbridge.destinations.docker_archive import DockerArchiveWriter
 from nixbridge.destinations.served import ServedWriter
-from nixbridge.destinations.serving import ListenAddress, RegistryServer
+from nixbridge.destinations.serving import LOOPBACK, ListenAddress, RegistryServer
 from nixbridge.destinations.staging import Output
 from nixbridge.errors import DestinationError, InputError, NixbridgeError
 from nixbridge.image import Image
@@ -25,6 +32,10 @@ from nixbridge.oci import ImageReference
 from nixbridge.packing import PackedLayer, Sink
 
 _LATEST: Final = "latest"
+# What the repositories that an engine pulls from begin with.
+_SERVED: Final = "nixbridge-pull"
+_SERVED_NAME: Final = re.compile(rf"(?P<host>[^/:]+):(?P<port>\d{{1,5}})/{_SERVED}/.+")
+_PATIENCE_SECONDS: Final = 1.0
 
 
 def parse_engine_reference(transport: str, text: str) -> ImageReference:
@@ -57,6 +68,20 @@ class Engine(ABC):
     @abstractmethod
     def pull(self, served: ImageReference, image: Image) -> None:
         """Pull what we serve, name it as the user did, and drop the name that we serve it by.
+
+        Raises `DestinationError`.
+        """
+
+    @abstractmethod
+    def names(self) -> Sequence[str]:
+        """Return the names of all images.
+
+        Raises `DestinationError`.
+        """
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Remove a name, and the image if that was its last and nothing uses it.
 
         Raises `DestinationError`.
         """
@@ -103,7 +128,8 @@ class EngineWriter(ServedWriter):
 
     def _serve(self, image: Image, layers: LayerSource) -> bool:
         """Have the engine pull; return whether it came."""
-        repository, tag = repository_of(self._reference), self._reference.tag or _LATEST
+        repository = f"{_SERVED}/{repository_of(self._reference)}"
+        tag = self._reference.tag or _LATEST
         catalogue = Catalogue()
         catalogue.add(repository, tag, image, layers)
         # What cannot be served is raised in the end.
@@ -117,6 +143,10 @@ class EngineWriter(ServedWriter):
                 if server.was_asked:
                     raise
                 return False
+        # What is left over is no reason to fail.
+        with contextlib.suppress(DestinationError):
+            for name in filter(_is_left_over, self._engine.names()):
+                self._engine.remove(name)
         return True
 
     def _load(self, image: Image, layers: LayerSource) -> None:
@@ -136,6 +166,21 @@ class EngineWriter(ServedWriter):
                 layers.write_layer(layer, sink)
                 sink.finish(layer)
             writer.commit(image, layers)
+
+
+def _is_left_over(name: str) -> bool:
+    """Return whether a name is one of ours, and the registry that it names has ended."""
+    match = _SERVED_NAME.fullmatch(name)
+    if match is None or match["host"] != LOOPBACK:
+        return False
+    try:
+        socket.create_connection((LOOPBACK, int(match["port"])), _PATIENCE_SECONDS).close()
+    except ConnectionRefusedError:
+        return True
+    except (OSError, OverflowError):
+        pass
+    # It is another delivery's, which is under way.
+    return False
 
 
 class _WatchedLayers:

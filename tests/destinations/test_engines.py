@@ -47,6 +47,8 @@ import json, os, signal, sys, time, urllib.request
 arguments = [word for word in sys.argv[1:] if not word.startswith("--")]
 with open(os.environ["RECORD"], "a") as record:
     print(*sys.argv[1:], file=record)
+if arguments[0] == "images":
+    print("[]")
 if arguments[0] == "load":
     with open(os.environ["RECORD"] + ".tar", "wb") as archive:
         archive.write(sys.stdin.buffer.read())
@@ -223,7 +225,11 @@ def test_podman_pulls_and_only_the_users_name_stays(podman: FakePodman) -> None:
     pull, *others = podman.calls
     name = served_name(pull)
     assert name.endswith("/team/shop:1")
-    assert others == [f"tag {CONFIG} localhost/team/shop:1", f"untag {CONFIG} {name}"]
+    assert others == [
+        f"tag {CONFIG} localhost/team/shop:1",
+        f"untag {CONFIG} {name}",
+        "images --format=json",
+    ]
     # The sample has one layer twice, which this podman asks for twice.
     assert delivered.layers.written == [str(packed(tar).descriptor.digest) for tar in SAMPLE.tars]
     assert delivered.warnings == []
@@ -234,7 +240,7 @@ def test_podman_is_told_of_the_storage(podman: FakePodman) -> None:
     reference = delivered.deliver("containers-storage:[vfs@/a+/b:x=1]ghcr.io/shop")
     assert reference == f"containers-storage:[vfs@/a+/b:x=1]ghcr.io/shop:latest@{DIGEST}"
     told = "--root=/a --runroot=/b --storage-driver=vfs --storage-opt=x=1 "
-    assert len(podman.calls) == 3
+    assert len(podman.calls) == 4
     assert all(call.startswith(told) for call in podman.calls)
 
 
@@ -337,7 +343,7 @@ class _Daemon(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.docker.asked.append(f"GET {self.path}")
-        self.answer(b"OK")
+        self.answer(b"[]" if self.path == "/images/json" else b"OK")
 
     def do_DELETE(self) -> None:
         self.docker.asked.append(f"DELETE {self.path}")
@@ -396,13 +402,14 @@ def test_docker_pulls_and_only_the_users_name_stays(docker: FakeDocker) -> None:
     assert delivered.deliver("docker-daemon:ghcr.io/me/shop:1") == (
         f"docker-daemon:ghcr.io/me/shop:1@{DIGEST}"
     )
-    ping, pull, tag, remove = unquoted(docker.asked)
+    ping, pull, tag, remove, listing = unquoted(docker.asked)
     assert ping == "GET /_ping"
     name = pull.removeprefix("POST /images/create?fromImage=").removesuffix(f"&tag={DIGEST}")
     assert name.startswith("127.0.0.1:")
     assert name.endswith("/me/shop")
     assert tag == f"POST /images/{name}@{DIGEST}/tag?repo=ghcr.io/me/shop&tag=1"
     assert remove == f"DELETE /images/{name}@{DIGEST}?noprune=1"
+    assert listing == "GET /images/json"
     # It had all layers.
     assert delivered.layers.written == []
     assert delivered.warnings == []
@@ -564,7 +571,7 @@ def test_a_docker_that_wants_certificates(tmp_path: Path, docker: FakeDocker) ->
             server.shutdown()
             thread.join()
     assert delivered.warnings == []
-    assert [line.split()[0] for line in docker.asked] == ["GET", "POST", "POST", "DELETE"]
+    assert [line.split()[0] for line in docker.asked] == [*("GET", "POST", "POST", "DELETE", "GET")]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -13,6 +14,9 @@ import pytest
 from destinations.sample_image import SAMPLE, Sample, packed, tar_of
 from destinations.test_engines import STREAMED, Delivered, SampleLayers
 from engines import Dockerd, PodmanStorage, running_dockerd, skip_without_namespaces
+from nixbridge.destinations.catalogue import Catalogue
+from nixbridge.destinations.destination import unheard
+from nixbridge.destinations.serving import ListenAddress, RegistryServer
 from nixbridge.errors import DestinationError
 from programs import write_program
 
@@ -21,6 +25,9 @@ pytestmark = pytest.mark.tools
 # As the sample, but for the layer in the middle; and but for the one on top.
 MIDDLE = Sample((SAMPLE.tars[0], tar_of({"changed": b"middle"}), SAMPLE.tars[2]))
 TOP = Sample((SAMPLE.tars[0], SAMPLE.tars[1], SAMPLE.tars[2], tar_of({"changed": b"top"})))
+# What other tests do not know: their engine is the same.
+LEFT = Sample((tar_of({"left": b"over"}),))
+AFTER = Sample((tar_of({"after": b"that"}),))
 CONFIG = SAMPLE.image.config.digest.hex
 
 
@@ -50,6 +57,56 @@ def test_podman_asks_only_for_what_it_lacks(podman: PodmanStorage) -> None:
         "registry.example.org/shop:latest",
     ]
     assert podman.images()[CONFIG] == []
+
+
+@contextlib.contextmanager
+def left_by_a_killed_delivery(pull: Callable[[str], None]) -> Iterator[tuple[str, str]]:
+    """Have an engine pull as a delivery has it, without dropping the names that it gives.
+
+    They are of a delivery that has ended, and of one that is under way in the body.
+    """
+    repository = "nixbridge-pull/team/shop"
+    catalogue = Catalogue()
+    catalogue.add(repository, "1", LEFT.image, SampleLayers(LEFT))
+    names = []
+    with RegistryServer(ListenAddress(), catalogue, warn=unheard) as alive:
+        with RegistryServer(ListenAddress(), catalogue, warn=unheard) as dead:
+            for server in (dead, alive):
+                server.start()
+                names.append(f"{server.address}/{repository}:1")
+                pull(names[-1])
+        yield names[0], names[1]
+
+
+def test_podman_loses_names_that_killed_deliveries_left(podman: PodmanStorage) -> None:
+    def pull(name: str) -> None:
+        podman.podman("pull", "--quiet", "--tls-verify=false", name)
+
+    others = ["127.0.0.1:1/team/shop:1", "localhost/nixbridge-pull/shop:1"]
+    with left_by_a_killed_delivery(pull) as (dead, alive):
+        podman.podman("tag", dead, *others)
+        asked_for(SAMPLE, f"{podman.prefix}team/shop:1", {})
+        found = podman.images()
+    assert found.pop(CONFIG) == ["localhost/team/shop:1"]
+    assert found == {LEFT.image.config.digest.hex: sorted([*others, alive])}
+    # Nobody listens any more: then it is the last name of its image.
+    podman.podman("untag", LEFT.image.config.digest.hex, *others)
+    asked_for(SAMPLE, f"{podman.prefix}team/shop:1", {})
+    assert podman.images() == {CONFIG: ["localhost/team/shop:1"]}
+
+
+def test_docker_loses_names_that_killed_deliveries_left(dockerd: Dockerd) -> None:
+    identity = LEFT.image.config.digest.hex
+    environment = {"DOCKER_HOST": dockerd.host}
+    with left_by_a_killed_delivery(dockerd.pull) as (dead, alive):
+        asked_for(AFTER, "docker-daemon:after/shop:1", environment)
+        names = dockerd.images()[identity]
+    assert alive in names
+    assert dead not in names
+    asked_for(AFTER, "docker-daemon:after/shop:1", environment)
+    found = dockerd.images()
+    assert identity not in found
+    assert found[AFTER.image.config.digest.hex] == ["after/shop:1"]
 
 
 def test_skopeo_finds_the_reference(
