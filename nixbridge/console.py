@@ -54,6 +54,11 @@ class Console:
         """
         return self.verbosity == 0 and not self.is_json and self._stderr.isatty()
 
+    @property
+    def width(self) -> int | None:
+        """How many characters a line of data may have: None where no terminal shows it."""
+        return shutil.get_terminal_size().columns if self._stdout.isatty() else None
+
     def data(self, text: str) -> None:
         """Print data: what another program may read."""
         with self._lock:

@@ -34,6 +34,14 @@ class Stream(io.StringIO):
         return self.is_terminal
 
 
+def test_data_is_as_wide_as_the_terminal_and_whole_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert Console(stdout=Stream(is_terminal=True)).width == 60
+    assert Console(stdout=Stream(is_terminal=False)).width is None
+
+
 def finished(number: int, outcome: Outcome, known_from: str | None = None) -> LayerFinished:
     size_bytes = 4_100_000
     known = LayerBytes(

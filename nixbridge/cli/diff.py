@@ -97,7 +97,7 @@ def diff(
     if is_json:
         console.document(diff_document(difference))
     else:
-        console.data(diff_text(difference))
+        console.data(diff_text(difference, console.width))
 
 
 def _planned(

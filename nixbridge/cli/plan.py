@@ -44,7 +44,7 @@ from nixbridge.layering import LayerPlan, PlanOptions, plan_file_text
 from nixbridge.previous import Keeping, read_plan_file, read_previous
 from nixbridge.report.family import family_document, family_table
 from nixbridge.report.plan import plan_document, plan_table
-from nixbridge.report.table import format_size, parse_size
+from nixbridge.report.table import fold, format_size, parse_size
 from nixbridge.report.update import Update, update_document, update_text
 
 
@@ -149,6 +149,7 @@ def plan(
             planned = _plan_image(images[0], options, keeping, console, most_bytes)
             if html is not None:
                 (layer_plan,) = planned.plans.values()
+                console.progress("  page      what updates cost with other plans")
                 page = pipeline.plan_page(images[0], layer_plan, options, planned.update)
                 pipeline.write_text(html, page)
                 console.say(f"wrote {html}")
@@ -193,13 +194,13 @@ def _plan_image(
     description = described.description
     layer_plan = pipeline.plan(described, options)
     costs = pipeline.plan_costs(described, layer_plan, options)
-    text = plan_table(layer_plan, costs, described.base)
+    text = plan_table(layer_plan, costs, described.base, console.width)
     document = plan_document(layer_plan, costs, described.base)
     update = None
     if keeping.previous:
         update = keeping.update(description, described.base, layer_plan, console.warn)
         _check_push(update, most_bytes)
-        text = f"{text}\n{update_text(update)}"
+        text = f"{text}\n{fold(update_text(update), console.width)}"
         document["update"] = update_document(update)
     return _Planned(
         plans={description.name: layer_plan}, text=text, document=document, update=update

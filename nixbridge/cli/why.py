@@ -18,6 +18,7 @@ from nixbridge.cli.options import (
     VERBOSE,
     nix_arguments_of,
 )
+from nixbridge.report.table import fold
 from nixbridge.report.why import explain, why_document, why_text
 
 
@@ -46,4 +47,4 @@ def why(
     if is_json:
         console.document(why_document(answer))
     else:
-        console.data(why_text(answer))
+        console.data(fold(why_text(answer), console.width))

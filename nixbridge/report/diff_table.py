@@ -9,7 +9,17 @@ from typing import Any, Final
 from nixbridge.report.contents import Contents, LayerContents
 from nixbridge.report.diff import ConfigChange, ImageDiff, PackageChange, PackageChangeKind
 from nixbridge.report.plan import name_paths
-from nixbridge.report.table import format_count, format_difference, format_size, format_table
+from nixbridge.report.table import (
+    LINES,
+    NAME,
+    NAMES,
+    WORDS,
+    fold,
+    format_count,
+    format_difference,
+    format_size,
+    format_table,
+)
 
 DIFF_DOCUMENT_VERSION: Final = 1
 
@@ -18,15 +28,18 @@ DIFF_DOCUMENT_VERSION: Final = 1
 _NOTEWORTHY_BYTES: Final = 8 * 1024
 
 
-def diff_text(diff: ImageDiff) -> str:
-    """Show packages, config and layers that differ, each as a table, and the totals."""
+def diff_text(diff: ImageDiff, width: int | None = None) -> str:
+    """Show packages, config and layers that differ, each as a table, and the totals.
+
+    No line is wider than `width`, as far as that can be.
+    """
     parts = [f"{diff.old.title} → {diff.new.title}"]
-    parts += [f"note: {note}" for note in diff.notes]
+    parts += [fold(f"note: {note}", width) for note in diff.notes]
     if diff.packages:
-        parts.append(_packages_text(diff.packages))
+        parts.append(_packages_text(diff.packages, width))
     if diff.config:
-        parts.append(_config_text(diff.config))
-    parts.append(_layers_text(diff))
+        parts.append(_config_text(diff.config, width))
+    parts.append(_layers_text(diff, width))
     return "\n\n".join(parts)
 
 
@@ -68,7 +81,7 @@ def _count_and_size(layers: Sequence[LayerContents]) -> str:
     return f"{count} ({format_size(size_bytes)})" if layers else count
 
 
-def _packages_text(packages: Iterable[PackageChange]) -> str:
+def _packages_text(packages: Iterable[PackageChange], width: int | None) -> str:
     told = [change for change in packages if _is_noteworthy(change)]
     rest = [change for change in packages if not _is_noteworthy(change)]
     rows = [
@@ -87,10 +100,12 @@ def _packages_text(packages: Iterable[PackageChange]) -> str:
     lines = []
     if rows:
         header = ("CHANGE", "PACKAGE", "VERSION", "SIZE", "DIFFERENCE")
-        lines.append(format_table(header, rows, right=frozenset({4})))
+        fits = {1: NAME, 2: LINES, 3: LINES}
+        lines.append(format_table(header, rows, right=frozenset({4}), width=width, fits=fits))
     if rest:
         counted = format_count(len(rest), "package")
-        lines.append(f"{counted} rebuilt: the same version, and about the same size")
+        words = f"{counted} rebuilt: the same version, and about the same size"
+        lines.append(fold(words, width))
     return "\n".join(lines)
 
 
@@ -101,15 +116,16 @@ def _is_noteworthy(change: PackageChange) -> bool:
     )
 
 
-def _config_text(changes: Iterable[ConfigChange]) -> str:
+def _config_text(changes: Iterable[ConfigChange], width: int | None) -> str:
     rows = [
         (change.key, config_value_text(change.old), config_value_text(change.new))
         for change in changes
     ]
-    return format_table(("CONFIG", "BEFORE", "AFTER"), rows)
+    fits = dict.fromkeys(range(3), LINES)
+    return format_table(("CONFIG", "BEFORE", "AFTER"), rows, width=width, fits=fits)
 
 
-def _layers_text(diff: ImageDiff) -> str:
+def _layers_text(diff: ImageDiff, width: int | None) -> str:
     sizes = diff.new.nar_sizes_bytes
     rows = [
         (
@@ -124,10 +140,11 @@ def _layers_text(diff: ImageDiff) -> str:
     lines = []
     if rows:
         header = ("SENT", "PATHS", "HOLDS", "REASON")
-        lines.append(format_table(header, rows, right=frozenset({0, 1})))
-    lines.append(layers_summary(diff))
+        fits = {2: NAMES, 3: WORDS}
+        lines.append(format_table(header, rows, right=frozenset({0, 1}), width=width, fits=fits))
+    lines.append(fold(layers_summary(diff), width))
     if diff.packages is not None:
-        lines.append(totals_text(diff))
+        lines.append(fold(totals_text(diff), width))
     return "\n".join(lines)
 
 

@@ -51,11 +51,11 @@ function fixed(number, digits) {
 function formatSize(bytes) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let unit = 0;
-  while (bytes >= 1000 && unit < units.length - 1) {
+  while (fixed(bytes, 0) >= 1000 && unit < units.length - 1) {
     bytes /= 1000;
     unit += 1;
   }
-  return `${fixed(bytes, unit && bytes < 10 ? 1 : 0)} ${units[unit]}`;
+  return `${fixed(bytes, unit && fixed(bytes, 1) < 10 ? 1 : 0)} ${units[unit]}`;
 }
 
 function formatPercent(part) {

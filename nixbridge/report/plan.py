@@ -8,15 +8,25 @@ from typing import Any, Final
 from nixbridge.closure import StorePath
 from nixbridge.image import BaseImage
 from nixbridge.layering import NIX_DATABASE_REASON, LayerPlan, PlanCosts, PlannedLayer
-from nixbridge.report.table import format_count, format_percent, format_size, format_table
+from nixbridge.report.table import (
+    NAMES,
+    WORDS,
+    fold,
+    format_count,
+    format_percent,
+    format_size,
+    format_table,
+)
 
 PLAN_DOCUMENT_VERSION: Final = 1
 
 _NAMED_PATHS: Final = 3
 
 
-def plan_table(plan: LayerPlan, costs: PlanCosts, base: BaseImage | None) -> str:
-    """List the layers from bottom to top, and tell what an update costs.
+def plan_table(
+    plan: LayerPlan, costs: PlanCosts, base: BaseImage | None, width: int | None = None
+) -> str:
+    """List the layers from bottom to top, and tell what an update costs; no wider than `width`.
 
     How likely a layer of the base image changes is not known, and the Nix database always does.
     """
@@ -43,17 +53,15 @@ def plan_table(plan: LayerPlan, costs: PlanCosts, base: BaseImage | None) -> str
         ("LAYER", "SIZE", "PATHS", "CHANGES", "HOLDS", "REASON"),
         [(str(number), *row[1:]) for number, row in enumerate(rows, 1)],
         right=frozenset({0, 1, 2, 3}),
+        width=width,
+        fits={4: NAMES, 5: WORDS},
     )
     paths = sum(len(layer.paths) for layer in plan.layers)
     size_bytes = sum(layer.nar_size_bytes for layer in plan.layers)
     total = ", ".join(
-        (
-            format_count(count, "layer"),
-            format_count(paths, "path"),
-            format_size(size_bytes),
-        )
+        (format_count(count, "layer"), format_count(paths, "path"), format_size(size_bytes))
     )
-    return "\n".join((table, total, *costs_text(costs)))
+    return "\n".join((table, fold("\n".join((total, *costs_text(costs))), width)))
 
 
 def base_reason(base: BaseImage) -> str:
@@ -102,6 +110,7 @@ def plan_document(plan: LayerPlan, costs: PlanCosts, base: BaseImage | None) -> 
     """
     return {
         "version": PLAN_DOCUMENT_VERSION,
+        "baseImage": None if base is None else base.place,
         "baseLayers": [
             {
                 "sizeBytes": layer.size_bytes,

@@ -83,6 +83,17 @@ def test_the_text_tells_of_packages_config_layers_and_totals() -> None:
     ]
 
 
+def test_no_line_of_the_text_is_wider_than_the_terminal() -> None:
+    long = {"Labels": {"org.example.words": "one two three four " * 9}}
+    old, new = contents(OLD, "old", config={"Env": ("TZ=UTC",)}), contents(NEW, "new", config=long)
+    text = diff_text(compare(old, new), 60)
+    assert max(map(len, text.splitlines())) <= 60
+    # Of values nothing is left out, and sizes stay whole.
+    assert text.count("four") == 9
+    assert "1.4 → 1.5" in text
+    assert "+400 kB" in text
+
+
 def test_the_same_image_has_no_differences() -> None:
     difference = compare(contents(OLD, "a"), contents(OLD, "b"))
     assert diff_text(difference) == (

@@ -367,7 +367,29 @@ CELLS = "return [...document.querySelectorAll('td')].map((each) => each.textCont
 
 def test_numbers_are_written_as_python_writes_them(browser: Browser, tmp_path: Path) -> None:
     chance = random.Random(3)
-    sizes = [0, 1, 999, 1000, 1250, 1350, 2500, 12_500, 13_500, 9_950_000, 4_150, 4_050, 4_350]
+    sizes = [
+        0,
+        1,
+        999,
+        1000,
+        999_499,
+        999_500,
+        999_600,
+        9949,
+        9950,
+        9951,
+        9_960_000,
+        10**16,
+        1250,
+        1350,
+        2500,
+        12_500,
+        13_500,
+        9_950_000,
+        4_150,
+        4_050,
+        4_350,
+    ]
     sizes += [chance.randrange(10 ** chance.randrange(1, 16)) for _ in range(500)]
     sizes += [chance.randrange(400) * 2500 for _ in range(300)]
     kinds = (CellKind.SIZE, CellKind.DIFFERENCE, CellKind.PERCENT)

@@ -44,8 +44,16 @@ def test_table_of_an_image_upon_none_begins_with_its_own_layers() -> None:
     )
 
 
+def test_no_line_is_wider_than_the_terminal_and_each_layer_has_one() -> None:
+    lines = plan_table(PLAN, COSTS, BASE, 60).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert [line.split()[0] for line in lines[1:6]] == ["1", "2", "3", "4", "5"]
+    assert "bash, config +2" in lines[4]
+
+
 def test_document_has_all_that_the_table_has() -> None:
     document = plan_document(PLAN, COSTS, BASE)
+    assert document["baseImage"] == "base.tar"
     assert document["baseLayers"] == [
         {"sizeBytes": 2_500_000, "digest": None, "diffId": str(BASE.layers[0].diff_id)}
     ]
@@ -53,7 +61,8 @@ def test_document_has_all_that_the_table_has() -> None:
     assert document["expectedBytes"] == PLAN.expected_bytes
     assert document["floorBytes"] == COSTS.floor_bytes
     assert document["otherStrategies"].keys() == {"auto", "single"}
-    assert plan_document(PLAN, COSTS, None)["baseLayers"] == []
+    alone = plan_document(PLAN, COSTS, None)
+    assert (alone["baseImage"], alone["baseLayers"]) == (None, [])
     named = replace(BASE.layers[0], digest=BlobDigest("sha256:" + "2" * 64))
     document = plan_document(PLAN, COSTS, replace(BASE, layers=(named,)))
     assert document["baseLayers"][0]["digest"] == "sha256:" + "2" * 64
