@@ -65,6 +65,21 @@ _REMEDIES: Final = (
         "give it one: `--argstr {name} TEXT` or `--arg {name} EXPRESSION`",
     ),
     (
+        re.compile(r"file '(?P<file>nixpkgs[^']*)' was not found in the Nix search path"),
+        (
+            "have nixpkgs as a channel (`nix-channel --add "
+            "https://nixos.org/channels/nixpkgs-unstable nixpkgs && nix-channel --update`) or name "
+            "a copy of it (`-- -I nixpkgs=DIRECTORY`); a spec can say otherwise with `nix.packages`"
+        ),
+    ),
+    (
+        re.compile(r"could not find a flake\.nix|does not contain a 'flake\.nix'"),
+        (
+            "what stands before the `#` is a directory with a `flake.nix`; a spec and a Nix file "
+            "are named by their path, without `#`"
+        ),
+    ),
+    (
         re.compile(r"forbidden in pure eval"),
         "let nix read outside of the flake with `-- --impure`",
     ),

@@ -31,6 +31,9 @@ _TALKATIVE: Final = 4
 # Colours, other CSI sequences, and the OSC sequences of hyperlinks.
 _ANSI: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]")
 
+# Advice about a command line of nix, which is not the one that the user typed.
+_ADVICE: Final = re.compile(r"\(use '--show-trace' .*\)|Try 'nix --help' for more information\.")
+
 
 @dataclass(frozen=True, slots=True)
 class RealiseStarted:
@@ -144,11 +147,11 @@ class NixLog:
     def read(self, line: str) -> NixEvent | None:
         """Return what `line` says, or None when it is nothing of interest."""
         if not line.startswith("@nix "):
-            return Said(plain_text(line)) if line.strip() else None
+            return _said(plain_text(line))
         try:
             entry = json.loads(line.removeprefix("@nix "))
         except ValueError:
-            return Said(plain_text(line))
+            return _said(plain_text(line))
         readers = {
             "msg": _message,
             "start": self._start,
@@ -205,7 +208,12 @@ def _message(entry: Mapping[str, Any]) -> NixEvent | None:
     level = _number(entry, "level")
     if level == 0 and text.startswith("error:"):
         return ErrorReported(text.removeprefix("error:").strip("\n"))
-    return Said(text) if text and level <= _NOTICE else None
+    return _said(text) if level <= _NOTICE else None
+
+
+def _said(text: str) -> Said | None:
+    is_of_interest = text.strip() and not _ADVICE.fullmatch(text.strip())
+    return Said(text) if is_of_interest else None
 
 
 def _number(entry: Mapping[str, Any], key: str) -> int:

@@ -142,6 +142,27 @@ error: evaluating `.#app` failed: cannot evaluate a function that has an argumen
 repeat it with `nix build .#app`
 """,
     ),
+    "no nixpkgs": (
+        (
+            "error: file 'nixpkgs' was not found in the Nix search path (add it using $NIX_PATH or "
+            "-I)\n"
+        ),
+        """\
+error: evaluating `.#app` failed: file 'nixpkgs' was not found in the Nix search path (add it \
+using $NIX_PATH or -I)
+  hint: have nixpkgs as a channel (`nix-channel --add https://nixos.org/channels/nixpkgs-unstable \
+nixpkgs && nix-channel --update`) or name a copy of it (`-- -I nixpkgs=DIRECTORY`); a spec can \
+say otherwise with `nix.packages`; repeat it with `nix build .#app`
+""",
+    ),
+    "no flake": (
+        '@nix {"action":"msg","level":0,"msg":"error: could not find a flake.nix file"}\n',
+        """\
+error: evaluating `.#app` failed: could not find a flake.nix file
+  hint: what stands before the `#` is a directory with a `flake.nix`; a spec and a Nix file are \
+named by their path, without `#`; repeat it with `nix build .#app`
+""",
+    ),
     "a feature that is off in Lix": (
         "error: experimental Lix feature 'ca-derivations' is disabled; use '--extra-…' to override",
         """\

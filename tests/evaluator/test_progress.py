@@ -135,6 +135,8 @@ def test_warnings_and_traces_are_said_and_chatter_is_not() -> None:
             at_nix(action="msg", level=0, msg="trace: hello"),
             at_nix(action="msg", level=3, msg="this derivation will be built:"),
             "fatal: not a git repository",
+            "(use '--show-trace' to show detailed location information)",
+            "Try 'nix --help' for more information.",
             "",
         ]
     ) == [
