@@ -36,6 +36,18 @@ _STRING_ESCAPES: Final = str.maketrans(
     {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 )
 
+# How jinja names one of our values, and how a template does.
+_CLASS: Final = re.compile(r"'nixbridge\.[\w.]+\.(\w+) object'")
+_SECTIONS: Final[Mapping[str, str]] = {
+    "ImageSpec": "`spec`",
+    "NixSection": "`spec.nix`",
+    "ImageSection": "`spec.image`",
+    "ConfigSection": "`spec.image.config`",
+    "Healthcheck": "`spec.image.config.healthcheck`",
+    "LayeringSection": "`spec.layering`",
+    "DockerSection": "`spec.docker`",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class NixText:
@@ -127,22 +139,28 @@ def render(spec: ImageSpec) -> str:
         raise InputError(
             f"{error.filename or source} is wrong at line {error.lineno}: {error.message}"
         ) from error
-    except jinja2.TemplateError as error:
-        raise InputError(
-            f"{_last_line(error, source)} cannot be rendered: {error.message}"
-        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{source} cannot be read: {error}") from error
+    except InputError:
+        raise
+    except Exception as error:  # a template may do whatever Python can fail at
+        place = _last_line(error)
+        if place is None and not isinstance(error, jinja2.TemplateError):
+            raise  # not the template's doing
+        what = _CLASS.sub(lambda name: _SECTIONS.get(name[1], name[0]), str(error))
+        if not isinstance(error, jinja2.TemplateError):
+            what = f"{type(error).__name__}: {what}"
+        raise InputError(f"{place or source} cannot be rendered: {what}") from error
 
 
-def _last_line(error: Exception, source: Path) -> str:
+def _last_line(error: Exception) -> str | None:
     """Return the file and line of the template that was rendered when `error` happened."""
     lines = [
         f"{frame.f_code.co_filename}:{line}"
         for frame, line in traceback.walk_tb(error.__traceback__)
         if frame.f_code.co_filename.endswith(".j2")
     ]
-    return lines[-1] if lines else str(source)
+    return lines[-1] if lines else None
 
 
 def to_nix(value: object, *, indent: int = 0) -> str:  # noqa: C901, PLR0911 - a case a type

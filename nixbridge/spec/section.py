@@ -90,7 +90,7 @@ class Section:
             return f"did you mean `{near[0]}`?"
         elsewhere = [known for known in everywhere if known.rpartition(".")[2] == plain]
         if elsewhere:
-            return f"did you mean `{elsewhere[0]}`?"
+            return f"did you mean {' or '.join(f'`{known}`' for known in elsewhere)}?"
         return "known here: " + ", ".join(f"`{known}`" for known in self.keys)
 
 

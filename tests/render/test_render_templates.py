@@ -420,6 +420,18 @@ def test_a_template_of_the_users_may_take_ours_in(tmp_path: Path) -> None:
             "{}:2 cannot be rendered: 'dict object' has no attribute 'nam'",
         ),
         (
+            "{{ spec.image.nam }}",
+            "{}:1 cannot be rendered: `spec.image` has no attribute 'nam'",
+        ),
+        (
+            "\n{{ spec.image.config.entrypont }}",
+            "{}:2 cannot be rendered: `spec.image.config` has no attribute 'entrypont'",
+        ),
+        (
+            "{{ 1 / 0 }}",
+            "{}:1 cannot be rendered: ZeroDivisionError: division by zero",
+        ),
+        (
             "\n\n{% if %}",
             "{} is wrong at line 3: Expected an expression, got 'end of statement block'",
         ),
@@ -429,7 +441,7 @@ def test_a_template_of_the_users_may_take_ours_in(tmp_path: Path) -> None:
             "in nixbridge.toml, `template` needs `{folder}/other.j2`, which is not there",
         ),
     ],
-    ids=["undefined", "syntax", "no-literal", "include"],
+    ids=["undefined", "key", "key-of-config", "python", "syntax", "no-literal", "include"],
 )
 def test_a_wrong_template_is_refused_with_its_place(
     tmp_path: Path, text: str, message: str
