@@ -10,7 +10,7 @@ let
     if isLayer layer then
       layer
     else
-      throw "${caller}: `layers` holds ${builtins.typeOf layer} that `buildLayer` did not make";
+      throw "${caller}: `layers` holds a ${builtins.typeOf layer} that `buildLayer` did not make";
   given =
     if builtins.isList layers then
       map check layers

@@ -14,11 +14,14 @@ from typing import Final
 
 from nixbridge.closure import DEFAULT_STORE_DIR, StorePath
 from nixbridge.errors import InputError
+from nixbridge.plugins import PluginGroup, plugins
 
 SPEC_FILE_NAME: Final = "nixbridge.toml"
 
 # `.#x`, `nixpkgs#x`, `github:owner/repo`, `path:/x?dir=y`: what no file name is likely to be.
 _FLAKE_REFERENCE: Final = re.compile(r"[^#]*#.*|[a-z][a-z0-9+]*:\S+")
+# What may be meant as the name of a package.
+_PACKAGE: Final = re.compile(r"[A-Za-z][\w-]*")
 
 _KINDS: Final = (
     "a source is a spec (`nixbridge.toml` or its directory), a Nix file (`docker.nix`), a flake "
@@ -102,9 +105,19 @@ def _parse(text: str, attribute: str | None) -> Source:
         if str(resolved).startswith(DEFAULT_STORE_DIR + "/"):
             return StorePathSource(path=StorePath.parse(str(resolved)))
         raise InputError(f"`{text}` is a file of a kind that cannot be made an image", hint=_KINDS)
+    if text.partition(":")[0] in plugins(PluginGroup.DESTINATIONS):
+        raise InputError(
+            f"`{text}` is a place where an image is, and no source of one",
+            hint=f"look into it with `nixbridge inspect {text}`; {_KINDS}",
+        )
     if _FLAKE_REFERENCE.fullmatch(text):
         return FlakeSource(reference=text)
-    raise InputError(f"there is no `{text}`", hint=_KINDS)
+    hint = (
+        f"a package of nixpkgs is `nixpkgs#{text}`; {_KINDS}"
+        if _PACKAGE.fullmatch(text)
+        else _KINDS
+    )
+    raise InputError(f"there is no `{text}`", hint=hint)
 
 
 def _file(path: Path, attribute: str | None) -> Source:

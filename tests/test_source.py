@@ -89,3 +89,21 @@ def test_refusals(text: str, message: str) -> None:
         parse_source(text)
     assert caught.value.message == message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("hello", "there is no `hello`", "a package of nixpkgs is `nixpkgs#hello`; "),
+        (
+            "oci:out",
+            "`oci:out` is a place where an image is, and no source of one",
+            "look into it with `nixbridge inspect oci:out`; ",
+        ),
+    ],
+)
+def test_what_may_be_meant(text: str, message: str, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_source(text)
+    assert caught.value.message == message
+    assert (caught.value.hint or "").startswith(f"{hint}a source is a spec (")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, cast
 
 from nixbridge.destinations.destination import Destination
@@ -11,6 +12,17 @@ from nixbridge.plugins import PluginGroup, load_plugin, plugins
 
 # What `-` is short for.
 _STANDARD_OUTPUT: Final = ("docker-archive", "-")
+
+# What others call a kind of destination, and how it is written here.
+_OTHER_NAMES: Final[Mapping[str, str]] = {
+    "dir": "oci:DIR",
+    "file": "docker-archive:FILE",
+    "http": "docker://REGISTRY/NAME:TAG",
+    "https": "docker://REGISTRY/NAME:TAG",
+    "podman": "containers-storage:NAME:TAG",
+    "registry": "docker://REGISTRY/NAME:TAG",
+    "tar": "docker-archive:FILE",
+}
 
 
 def parse_destination(text: str) -> Destination:
@@ -27,6 +39,8 @@ def parse_destination(text: str) -> Destination:
             hint=f"write `oci:{text}` for a directory, `docker-archive:{text}` for a file",
         )
     refusal = f"`{transport}:` is no kind of destination that we know"
+    if transport in _OTHER_NAMES:
+        raise InputError(refusal, hint=f"it is `{_OTHER_NAMES[transport]}`")
     kind = load_plugin(PluginGroup.DESTINATIONS, transport, refusal=refusal)
     return cast("type[Destination]", kind).parse(rest)
 

@@ -249,12 +249,12 @@ def _pick(entries: list[dict[str, Any]], name: str | None, place: Path) -> dict[
 
     found = [entry for entry in entries if name is None or name_of(entry) == name]
     if len(found) != 1:
-        raise _no_such_image(name, [str(name_of(entry)) for entry in entries], place)
+        raise _no_such_image(name, [name_of(entry) for entry in entries], place)
     return found[0]
 
 
-def _no_such_image(name: str | None, names: list[str], place: Path) -> NixbridgeError:
-    listed = ", ".join(f"`{other}`" for other in names) or "none"
+def _no_such_image(name: str | None, names: Sequence[str | None], place: Path) -> NixbridgeError:
+    listed = ", ".join("one without a name" if n is None else f"`{n}`" for n in names) or "none"
     if name is None and names:
         return InputError(
             f"`{place}` holds {len(names)} images", hint=f"add the name of one: {listed}"

@@ -45,6 +45,16 @@ def test_finds_the_destination(text: str, destination: object) -> None:
             "`out` does not say what kind of destination it is",
             "write `oci:out` for a directory, `docker-archive:out` for a file",
         ),
+        (
+            "podman:shop",
+            "`podman:` is no kind of destination that we know",
+            "it is `containers-storage:NAME:TAG`",
+        ),
+        (
+            "https://ghcr.io/me/shop",
+            "`https:` is no kind of destination that we know",
+            "it is `docker://REGISTRY/NAME:TAG`",
+        ),
     ],
 )
 def test_says_which_destinations_there_are(text: str, message: str, hint: str) -> None:

@@ -53,6 +53,11 @@ def test_several_images(tmp_path: Path) -> None:
     with pytest.raises(AbsentImageError) as absent:
         inspect(f"oci:{tmp_path}:three")
     assert absent.value.message == f"`{tmp_path}` holds no image `three`"
+    assert absent.value.hint == "it holds: `one`, `two`"
+    SAMPLE.deliver(f"oci:{tmp_path}/nameless")
+    with pytest.raises(AbsentImageError) as absent:
+        inspect(f"oci:{tmp_path}/nameless:three")
+    assert absent.value.hint == "it holds: one without a name"
 
 
 @pytest.mark.parametrize(

@@ -430,7 +430,7 @@ def test_a_chain_where_each_layer_names_all_before_it_stays_small() -> None:
         ),
         (
             'describe { name = "a"; layers = [ pkgs ]; }',
-            "buildImage: `layers` holds set that `buildLayer` did not make",
+            "buildImage: `layers` holds a set that `buildLayer` did not make",
         ),
         (
             'describe { name = "a"; layers = buildLayer { }; }',
