@@ -7,6 +7,7 @@ progress needs a terminal, and with `--json` stdout holds one document or nothin
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import threading
@@ -14,7 +15,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, Final, TextIO, assert_never
 
-from nixbridge.errors import NixbridgeError
+from nixbridge.errors import DestinationError, NixbridgeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,10 +61,21 @@ class Console:
         return shutil.get_terminal_size().columns if self._stdout.isatty() else None
 
     def data(self, text: str) -> None:
-        """Print data: what another program may read."""
+        """Print data: what another program may read.
+
+        Raises `DestinationError`: standard output cannot be written, a full disk for one.
+        """
         with self._lock:
             self._clear_progress()
-            print(text, file=self._stdout, flush=True)
+            try:
+                print(text, file=self._stdout, flush=True)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                # What is left in the buffer must not fail again when the interpreter ends.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stdout.fileno())
+                reason = (error.strerror or str(error)).lower()
+                raise DestinationError(f"writing standard output failed: {reason}") from error
 
     def document(self, document: dict[str, Any]) -> None:
         """Print one JSON document as data."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from nixbridge import cli, errors
 from nixbridge.closure import ClosureGraph, NarHash, PathInfo, StorePath
 from nixbridge.description import describe_closure, description_document
-from nixbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, NixbridgeError
+from nixbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, DestinationError, NixbridgeError
 from nixbridge.oci import Platform
 
 EXIT_CODE_ROW = re.compile(r"^\| (\d+) \| (?:`(\w+)`: )?", re.MULTILINE)
@@ -56,6 +57,29 @@ def test_help_names_every_verb_as_the_readme_does(
         assert Outcome(capsys, verb, "--help").status == 0
 
 
+@pytest.mark.parametrize("argv", [[], ["cache"]])
+def test_nothing_to_do_shows_the_help(capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
+    outcome = Outcome(capsys, *argv)
+    asked = Outcome(capsys, *argv, "--help")
+    assert (outcome.status, outcome.stdout, outcome.stderr) == (0, asked.stdout, "")
+    assert "Commands:" in asked.stdout
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["cache", "info"]])
+def test_a_full_disk_behind_standard_output(argv: list[str], tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "nixbridge", *argv],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)},
+        )
+    assert run.stderr == "error: writing standard output failed: no space left on device\n"
+    assert run.returncode == DestinationError.exit_status
+
+
 def test_the_readme_has_every_exit_code(repository: Path) -> None:
     classes = [
         value
@@ -75,11 +99,23 @@ def test_the_readme_has_every_exit_code(repository: Path) -> None:
     [
         (
             ["frobnicate"],
-            "error: no such command 'frobnicate'\n  hint: see `nixbridge --help`\n",
+            (
+                "error: there is no verb `frobnicate`\n"
+                "  hint: known here: `init`, `render`, `show`, `closure`, `plan`, `why`, `copy`, "
+                "`serve`, `inspect`, `diff`, `cache`, `doctor`\n"
+            ),
         ),
+        (["cpoy"], "error: there is no verb `cpoy`\n  hint: did you mean `copy`?\n"),
+        (["push", "."], "error: there is no verb `push`\n  hint: it is `nixbridge copy`\n"),
+        (["help"], "error: there is no verb `help`\n  hint: it is `nixbridge --help`\n"),
+        (
+            ["--frobnicate"],
+            "error: no such option: --frobnicate\n  hint: see `nixbridge --help`\n",
+        ),
+        (["copy"], "error: missing argument 'SOURCE'\n  hint: see `nixbridge copy --help`\n"),
         (
             ["copy", ".", "--frobnicate"],
-            "error: no such option: --frobnicate\n  hint: see `nixbridge --help`\n",
+            "error: no such option: --frobnicate\n  hint: see `nixbridge copy --help`\n",
         ),
         (
             ["copy", "x.nix", "oci-archve:x"],

@@ -54,7 +54,7 @@ from nixbridge.report.update import repacking_text
 
 def copy(
     context: typer.Context,
-    source: str = typer.Argument(..., help=SOURCE.help),
+    source: str = typer.Argument(..., metavar="SOURCE", help=SOURCE.help),
     destinations: list[str] = typer.Argument(
         ...,
         metavar="DEST...",
@@ -107,7 +107,10 @@ def copy(
     verbose: int = VERBOSE,
     quiet: int = QUIET,
 ) -> None:
-    """Make the image and deliver it; the last line printed is its digest reference."""
+    """Make the image and deliver it.
+
+    The last line printed is its digest reference.
+    """
     console = context.obj.configure(verbose, quiet)
     wishes = LayerWishes(
         strategy=strategy,

@@ -61,7 +61,10 @@ def diff(
     verbose: int = VERBOSE,
     quiet: int = QUIET,
 ) -> None:
-    """Show what changed from one image to another; differing or not, the exit status is 0."""
+    """Show what changed from one image to another.
+
+    Differing or not, the exit status is 0.
+    """
     console = context.obj.configure(verbose, quiet)
     if attribute is not None and not any(text.endswith(".nix") for text in (old, new)):
         raise InputError(

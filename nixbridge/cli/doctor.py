@@ -18,7 +18,7 @@ def doctor(
     verbose: int = VERBOSE,
     quiet: int = QUIET,
 ) -> None:
-    """Find out what is wrong with Nix and its surroundings here, and what to do."""
+    """Find out what is wrong with Nix here, and what to do."""
     console = context.obj.configure(verbose, quiet)
     findings = diagnose(SubprocessRunner(), os.environ)
     if is_json:

@@ -12,7 +12,9 @@ from nixbridge.cli.options import QUIET, VERBOSE
 
 def init(
     context: typer.Context,
-    directory: Path = typer.Argument(Path(), help="Where to write it; made if it is not there."),
+    directory: Path = typer.Argument(
+        Path(), metavar="DIR", help="Where to write it; made if it is not there."
+    ),
     template: str = typer.Option(
         "image",
         "--template",
@@ -22,7 +24,7 @@ def init(
     verbose: int = VERBOSE,
     quiet: int = QUIET,
 ) -> None:
-    """Write a first nixbridge.toml, with comments, and say what to type next."""
+    """Write a first nixbridge.toml, with comments."""
     console = context.obj.configure(verbose, quiet)
     path = pipeline.write_first_spec(directory, template)
     console.say(f"wrote {path}\nnext: nixbridge copy {directory} oci:out")

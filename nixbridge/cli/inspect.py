@@ -23,6 +23,7 @@ def inspect(
     context: typer.Context,
     image: str = typer.Argument(
         ...,
+        metavar="IMAGE",
         help="docker://[REGISTRY/]NAME[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG] or "
         "docker-archive:FILE[:NAME:TAG].",
     ),

@@ -15,7 +15,13 @@ import typer
 from nixbridge import __version__
 from nixbridge.cli.options import Run
 from nixbridge.console import Console
-from nixbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, InputError, NixbridgeError
+from nixbridge.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    InputError,
+    NixbridgeError,
+    near_miss_hint,
+)
 
 _EXIT_BROKEN_PIPE: Final = 128 + signal.SIGPIPE
 _EXIT_TERMINATED: Final = 128 + signal.SIGTERM
@@ -39,6 +45,20 @@ _VERBS: Final[Mapping[str, str]] = {
     "cache": "cache",
     "doctor": "doctor",
 }
+# Those that have verbs of their own, and show their help when none is named.
+_GROUPS: Final = frozenset({"cache"})
+# What other tools call it.
+_OTHER_NAMES: Final[Mapping[str, str]] = {
+    "build": "copy",
+    "export": "copy",
+    "load": "copy",
+    "push": "copy",
+    "save": "copy",
+    "ls": "closure",
+    "layers": "plan",
+    "help": "--help",
+    "version": "--version",
+}
 
 
 def make_app(verbs: Iterable[str]) -> typer.Typer:
@@ -47,7 +67,6 @@ def make_app(verbs: Iterable[str]) -> typer.Typer:
         name="nixbridge",
         help="Container images from Nix closures.",
         epilog="What stands after `--` goes to nix.",
-        no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -65,7 +84,7 @@ def make_app(verbs: Iterable[str]) -> typer.Typer:
 
 def _group(module: ModuleType) -> typer.Typer:
     """Return a verb that has verbs of its own: those of `module`."""
-    group = typer.Typer(help=module.HELP, no_args_is_help=True, rich_markup_mode=None)
+    group = typer.Typer(help=module.HELP, rich_markup_mode=None)
     for name, verb in module.VERBS.items():
         group.command(name)(verb)
     return group
@@ -73,7 +92,7 @@ def _group(module: ModuleType) -> typer.Typer:
 
 def _verbs_for(argv: Sequence[str]) -> tuple[str, ...]:
     """Return the verbs that a command line is about: one, none for the version, or all."""
-    first = next(iter(argv), "--help")
+    first = argv[0]
     if first == "--version":
         return ()
     return (first,) if first in _VERBS else tuple(_VERBS)
@@ -110,6 +129,22 @@ def _split_arguments(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     return joined, nix
 
 
+def _wrong_words(error: Exception, argv: Sequence[str]) -> InputError:
+    """Return the error for words that the command line's parser does not take."""
+    message = str(error.format_message())  # type: ignore[attr-defined]
+    message = message[:1].lower() + message[1:].removesuffix(".")
+    verb = argv[0]
+    if verb in _VERBS:
+        return InputError(message, hint=f"see `nixbridge {verb} --help`")
+    if verb.startswith("-"):
+        return InputError(message, hint="see `nixbridge --help`")
+    # Newer versions of click guess, too.
+    message = f"there is no verb `{verb}`"
+    if verb in _OTHER_NAMES:
+        return InputError(message, hint=f"it is `nixbridge {_OTHER_NAMES[verb]}`")
+    return InputError(message, hint=near_miss_hint(verb, tuple(_VERBS)))
+
+
 def _terminate(_signal: int, _frame: object) -> None:
     # As an exception it lets every `with` remove what is half-written.
     raise SystemExit(_EXIT_TERMINATED)
@@ -120,16 +155,17 @@ def main(argv: Sequence[str]) -> int:
     console = Console(is_json="--json" in argv)
     try:
         ours, nix = _split_arguments(argv)
+        if not ours or (ours[0] in _GROUPS and len(ours) == 1):
+            ours.append("--help")
         run = Run(nix, is_json="--json" in ours)
         console = run.console
-        status = make_app(_verbs_for(ours))(args=ours, obj=run, standalone_mode=False)
+        app = make_app(_verbs_for(ours))
+        status = app(args=ours, obj=run, prog_name="nixbridge", standalone_mode=False)
     except NixbridgeError as error:
         console.error(error)
         return error.exit_status
     except _UsageError as error:
-        message = str(error.format_message())  # type: ignore[attr-defined]
-        message = message[:1].lower() + message[1:].removesuffix(".")
-        wrong = InputError(message, hint="see `nixbridge --help`")
+        wrong = _wrong_words(error, argv)
         console.error(wrong)
         return wrong.exit_status
     except (KeyboardInterrupt, typer.Abort):

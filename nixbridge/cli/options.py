@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SOURCE: Final[Any] = typer.Argument(
     ".",
+    metavar="SOURCE",
     help="A spec (nixbridge.toml or its directory), a Nix file, a flake attribute "
     "(.#dockerImage), an image description or a store path.",
     show_default=True,
@@ -93,9 +94,11 @@ JSON: Final[Any] = typer.Option(
     False, "--json", help="Print one JSON document; an error is one JSON line on stderr."
 )
 VERBOSE: Final[Any] = typer.Option(
-    0, "--verbose", "-v", count=True, help="Say more; may be repeated."
+    0, "--verbose", "-v", count=True, show_default=False, help="Say more; may be repeated."
 )
-QUIET: Final[Any] = typer.Option(0, "--quiet", "-q", count=True, help="Say less.")
+QUIET: Final[Any] = typer.Option(
+    0, "--quiet", "-q", count=True, show_default=False, help="Say less."
+)
 
 
 class Run:

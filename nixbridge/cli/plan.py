@@ -51,7 +51,9 @@ from nixbridge.report.update import Update, update_document, update_text
 def plan(
     context: typer.Context,
     sources: Optional[list[str]] = typer.Argument(
-        None, metavar="SOURCE...", help=f"{SOURCE.help} Several with --shared.", show_default="."
+        None,
+        metavar="SOURCE...",
+        help=f"{SOURCE.help} Several with --shared; without any, the working directory.",
     ),
     attribute: Optional[str] = ATTRIBUTE,
     arg: list[str] = ARG,

@@ -55,7 +55,10 @@ def serve(
     verbose: int = VERBOSE,
     quiet: int = QUIET,
 ) -> None:
-    """Be a registry that can only be read, until it is ended: for docker pull, skopeo, kind."""
+    """Serve images as a registry that can only be read.
+
+    For docker pull, skopeo and kind, until it is interrupted or terminated.
+    """
     console = context.obj.configure(verbose, quiet)
     options = PackOptions(
         compression=Compression.parse(compression),

@@ -27,7 +27,7 @@ from nixbridge.source import SPEC_FILE_NAME, SpecSource, parse_source
 def render(
     context: typer.Context,
     spec: Path = typer.Argument(
-        Path(), help=f"A {SPEC_FILE_NAME}, or the directory that holds it."
+        Path(), metavar="SPEC", help=f"A {SPEC_FILE_NAME}, or the directory that holds it."
     ),
     output: Optional[Path] = typer.Option(
         None, "--output", "-o", metavar="FILE", help="Write the expression to FILE."

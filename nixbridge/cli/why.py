@@ -24,7 +24,7 @@ from nixbridge.report.why import explain, why_document, why_text
 
 def why(
     context: typer.Context,
-    source: str = typer.Argument(..., help=SOURCE.help),
+    source: str = typer.Argument(..., metavar="SOURCE", help=SOURCE.help),
     path: str = typer.Argument(
         ...,
         metavar="PATH|NAME",
@@ -38,7 +38,10 @@ def why(
     verbose: int = VERBOSE,
     quiet: int = QUIET,
 ) -> None:
-    """Show why a store path is in the image, in which layer, and what it drags in."""
+    """Show why a store path is in the image, and in which layer.
+
+    Also what it drags in: what would leave the image with it.
+    """
     console = context.obj.configure(verbose, quiet)
     with context.obj.described(
         source, attribute, nix_arguments_of(arg, argstr), is_n2c_exact=n2c_exact
