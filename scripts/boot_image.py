@@ -37,7 +37,7 @@ def main(directory: Path, tag: str) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for refusal in refusals:
-        print(f"  (not by {refusal.splitlines()[0]})", file=sys.stderr)
+        print(f"  note: {refusal.splitlines()[0]}", file=sys.stderr)
     with container:
         print(f"in a container, by {container.engine}:")
         for title, argv in COMMANDS:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from nixbridge import cli, errors
+from nixbridge.cli.main import EXIT_BROKEN_PIPE, EXIT_TERMINATED
 from nixbridge.closure import ClosureGraph, NarHash, PathInfo, StorePath
 from nixbridge.description import describe_closure, description_document
 from nixbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, DestinationError, NixbridgeError
@@ -91,7 +92,8 @@ def test_the_readme_has_every_exit_code(repository: Path) -> None:
     known = {str(kind.exit_status): kind.code for kind in classes}
     assert len(known) == len(classes), "two errors share an exit status"
     rows = dict(EXIT_CODE_ROW.findall((repository / "README.md").read_text()))
-    assert rows == {"0": "", **known, str(EXIT_BUG): "", str(EXIT_INTERRUPTED): ""}
+    signals = (EXIT_INTERRUPTED, EXIT_BROKEN_PIPE, EXIT_TERMINATED)
+    assert rows == {"0": "", **known, **{str(status): "" for status in (EXIT_BUG, *signals)}}
 
 
 @pytest.mark.parametrize(

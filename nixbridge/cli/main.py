@@ -23,8 +23,8 @@ from nixbridge.errors import (
     near_miss_hint,
 )
 
-_EXIT_BROKEN_PIPE: Final = 128 + signal.SIGPIPE
-_EXIT_TERMINATED: Final = 128 + signal.SIGTERM
+EXIT_BROKEN_PIPE: Final = 128 + signal.SIGPIPE
+EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 
 # typer's own copy of click is private in some versions; the class is reached by its heir.
 _UsageError: Final = cast("type[Exception]", typer.BadParameter.__mro__[2])
@@ -147,7 +147,7 @@ def _wrong_words(error: Exception, argv: Sequence[str]) -> InputError:
 
 def _terminate(_signal: int, _frame: object) -> None:
     # As an exception it lets every `with` remove what is half-written.
-    raise SystemExit(_EXIT_TERMINATED)
+    raise SystemExit(EXIT_TERMINATED)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -173,7 +173,7 @@ def main(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         # Who read us has read enough; the interpreter must not complain when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _EXIT_BROKEN_PIPE
+        return EXIT_BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - the last resort: whatever else comes is our bug
         console.bug(error)
         return EXIT_BUG

@@ -1,0 +1,245 @@
+"""What README.md and docs/ say, compared with the code: commands, options, names, files, links.
+
+The keys of a spec are compared in `tests/spec`, verbs and exit statuses in `test_cli.py`, Nix code
+in `tests/nixside`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from nixbridge.cli.main import _VERBS, make_app
+from nixbridge.destinations.reference import parse_destination
+from nixbridge.errors import InputError
+from nixbridge.packing import Compression
+from nixbridge.plugins import PluginGroup, plugins
+
+REPOSITORY = Path(__file__).parents[1]
+DOCUMENTS = sorted(
+    path.relative_to(REPOSITORY)
+    for path in (
+        *REPOSITORY.glob("*.md"),
+        *REPOSITORY.glob("docs/*.md"),
+        *REPOSITORY.glob("nix/*/*.md"),
+    )
+)
+CODE = re.compile(
+    r"^```\w*\n(.*?)^```$|^(?: {4}[^\n]*\n)+|(?<!`)`([^`\n]+)`", re.MULTILINE | re.DOTALL
+)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+
+# Options that documents name, of other programs and of our scripts.
+OTHERS_OPTIONS = {
+    *("--command", "--max-jobs", "--override-input", "--recursive", "--update", "--add"),  # nix
+    *("--config", "--image", "--insecure-registry", "--fail", "--fast", "--bind"),  # kind, …
+    *("--no-times", "--rounds", "--scale", "--layers"),  # benchmarks/
+    *("--archive", "--locked"),  # debpkgs.py
+    *("--nix-bin", "--nix-required"),  # the pytest plugin
+    "--verify",  # nix-store
+}
+# What looks like a file of ours and is none: made by a command, or by a user.
+ELSEWHERE = ("benchmarks/results/", "nixbridge/layers.sqlite", "nixbridge/nix")
+
+
+def text_of(document: Path) -> str:
+    return (REPOSITORY / document).read_text()
+
+
+def codes(document: Path) -> Iterator[str]:
+    """Yield what is code in a document: blocks, and what stands between backticks."""
+    for found in CODE.finditer(text_of(document)):
+        yield found[1] or found[2] or found[0]
+
+
+def verbs() -> dict[str, Any]:
+    app: Any = typer.main.get_command(make_app(_VERBS))
+    commands = dict(app.commands)
+    for name, group in app.commands.items():
+        for inner, command in getattr(group, "commands", {}).items():
+            commands[f"{name} {inner}"] = command
+    return commands
+
+
+VERBS = verbs()
+
+
+def options_of(verb: str) -> set[str]:
+    parameters = VERBS[verb].params
+    return {
+        "--help",
+        *(option for each in parameters for option in (*each.opts, *each.secondary_opts)),
+    }
+
+
+def commands() -> Iterator[tuple[str, str, list[str]]]:
+    """Yield each command of ours in a block: the document, the verb, and its words up to `--`."""
+    for document in DOCUMENTS:
+        for line in re.findall(r"^ {4}(?:\$ )?nixbridge (.+)$", text_of(document), re.MULTILINE):
+            command = re.split(r"\s+# |\s[|&>]+(?:\s|$)", line)[0].replace(" # ", "")
+            words = shlex.split(command)
+            if "--" in words:
+                words = words[: words.index("--")]
+            yield str(document), words[0], words[1:]
+
+
+COMMANDS = list(commands())
+
+
+def test_there_are_commands_of_most_verbs() -> None:
+    assert {verb for _, verb, _ in COMMANDS} >= {
+        "copy",
+        "diff",
+        "init",
+        "inspect",
+        "plan",
+        "serve",
+        "why",
+    }
+    assert len(COMMANDS) > 25
+
+
+@pytest.mark.parametrize(("document", "verb", "words"), COMMANDS)
+def test_the_commands_of_the_documents_are_taken(
+    document: str, verb: str, words: list[str]
+) -> None:
+    """By the parser of the command line, with all that they need; nothing is run."""
+    context = VERBS[verb].make_context(f"nixbridge {verb}", words)
+    for text in context.params.get("destinations", ()):
+        if "…" not in text:
+            parse_destination(text)
+    assert document
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_option_that_a_document_names_is_there(document: Path) -> None:
+    ours = {option for verb in VERBS for option in options_of(verb)} | {"--version"}
+    named = {option for code in codes(document) for option in OPTION.findall(code)}
+    assert named - ours <= OTHERS_OPTIONS
+    for code in codes(document):
+        if found := re.fullmatch(r"(?:nixbridge )?(\w+) (--[a-z-]+)\b.*", code.strip()):
+            verb, option = found.groups()
+            if verb in VERBS:
+                assert option in options_of(verb), code
+
+
+def test_every_option_of_ours_is_documented() -> None:
+    """Somewhere, by its name: not each of those that a verb shares with another at each verb."""
+    ours = {option for verb in VERBS for option in options_of(verb) if option.startswith("--")}
+    named = {
+        option for each in DOCUMENTS for code in codes(each) for option in OPTION.findall(code)
+    }
+    assert ours - named == {"--attribute", "--output", "--check", "--verbose", "--quiet"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in LINK.findall(text_of(document)):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = REPOSITORY / document.parent / path if path else REPOSITORY / document
+        assert target.exists(), link
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+            names = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert anchor in names, link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_files_of_the_repository_that_a_document_names_are_there(document: Path) -> None:
+    folders = "benchmarks|nixbridge|scripts|templates|tests"
+    for code in codes(document):
+        for name in re.findall(rf"(?<![\w./-])(?:{folders})/[\w./*-]+", code):
+            if not name.startswith(ELSEWHERE):
+                assert any(REPOSITORY.glob(name.rstrip("/."))), name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_what_make_is_asked_for_is_there(document: Path) -> None:
+    targets = re.findall(r"^([a-z][\w-]*):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    for code in codes(document):
+        for target in re.findall(r"^\s*make ([a-z][\w-]*)", code, re.MULTILINE):
+            assert target in targets
+
+
+def first_column(document: str, title: str) -> list[str]:
+    """Return the code in the first cells of the table under a title or with it in its head."""
+    [table] = re.findall(
+        rf"^\| {re.escape(title)} \|.*\n\|[ -|]+\n((?:\|.+\n)+)",
+        text_of(Path(document)),
+        re.MULTILINE,
+    )
+    return [
+        name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])
+    ]
+
+
+def test_the_strategies_of_the_documents_are_those_there_are() -> None:
+    assert sorted(first_column("docs/layering.md", "strategy")) == [
+        *plugins(PluginGroup.STRATEGIES)
+    ]
+
+
+def test_the_compressions_of_the_documents_are_those_there_are() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \|[^|]*\| (?:(\d+) to (\d+), (\d+))?[^|]*\|[^|]+\|$",
+        text_of(Path("docs/cache.md")),
+        re.MULTILINE,
+    )
+    assert [kind for kind, *_ in rows] == ["none", "gzip", "zlib", "zstd"]
+    for kind, least, most, default in rows:
+        usual = Compression.parse(kind)
+        assert (usual is None) == (not default), kind
+        if usual is not None:
+            assert usual.level == int(default), kind
+            for level in (least, most):
+                Compression.parse(f"{kind}:{level}")
+            for level in (int(least) - 1, int(most) + 1):
+                with pytest.raises(InputError, match=f"`{kind}` has no level"):
+                    Compression.parse(f"{kind}:{level}")
+
+
+def test_the_readme_and_the_help_have_every_destination() -> None:
+    told = {word for code in codes(Path("README.md")) for word in re.findall(r"^([\w-]+):", code)}
+    [argument] = [each for each in VERBS["copy"].params if each.name == "destinations"]
+    for name in plugins(PluginGroup.DESTINATIONS):
+        assert name in told
+        assert f"{name}:" in argument.help
+
+
+@pytest.mark.parametrize(
+    ("file", "title"), [("build-image", "## buildImage"), ("build-layer", "## buildLayer")]
+)
+def test_the_arguments_of_the_nix_functions_are_all_documented(file: str, title: str) -> None:
+    """Names, and the defaults that the documents have in code."""
+    source = (REPOSITORY / f"nix/{file}.nix").read_text()
+    last_set = source.split("\n}:\n")[-2].rpartition("\n{\n")[2]
+    arguments = dict(re.findall(r"^  (\w+)(?: \? (.+?))?,?$", last_set, re.MULTILINE))
+    section = text_of(Path("docs/functions.md")).partition(f"{title}\n")[2].partition("\n## ")[0]
+    documented: dict[str, str] = {}
+    for row in re.findall(r"^\|( `.+)\|$", section, re.MULTILINE):
+        names, default, _ = row.split("|", 2)
+        documented |= {name: default.strip() for name in re.findall(r"`(\w+)`", names)}
+    if file == "build-layer":
+        shared = re.findall(r"`([a-z]\w+)`", section.partition("as above")[0])
+        documented |= dict.fromkeys(shared, "")
+    assert sorted(documented) == sorted(arguments)
+    compared = []
+    for name, default in documented.items():
+        if default.startswith("`") and not arguments[name].startswith(("defaults.", "{")):
+            assert default.strip("`").strip('"') == arguments[name].strip('"'), name
+            compared.append(name)
+    assert len(compared) >= 2
+    if file == "build-image":
+        set_by = (REPOSITORY / "nix/default.nix").read_text()
+        for name in ("maxLayers", "strategy"):
+            values = re.findall(rf"^    {name} = (.+);$", set_by, re.MULTILINE)
+            assert documented[name] == ", or ".join(f"`{value}`" for value in values)
