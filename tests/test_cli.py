@@ -16,7 +16,13 @@ from nixbridge import cli, errors
 from nixbridge.cli.main import EXIT_BROKEN_PIPE, EXIT_TERMINATED
 from nixbridge.closure import ClosureGraph, NarHash, PathInfo, StorePath
 from nixbridge.description import describe_closure, description_document
-from nixbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, DestinationError, NixbridgeError
+from nixbridge.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    DestinationError,
+    InputError,
+    NixbridgeError,
+)
 from nixbridge.oci import Platform
 
 EXIT_CODE_ROW = re.compile(r"^\| (\d+) \| (?:`(\w+)`: )?", re.MULTILINE)
@@ -79,6 +85,27 @@ def test_a_full_disk_behind_standard_output(argv: list[str], tmp_path: Path) -> 
         )
     assert run.stderr == "error: writing standard output failed: no space left on device\n"
     assert run.returncode == DestinationError.exit_status
+
+
+def test_words_are_utf_8_in_any_locale(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "nixbridge", "plan", b"\xff.nix"],
+        check=False,
+        capture_output=True,
+        cwd=tmp_path,
+        env=os.environ
+        | {
+            "LC_ALL": "C",
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+            "PYTHONIOENCODING": "ascii",
+        },
+    )
+    assert run.stderr.decode().startswith(
+        "error: there is no file `\\udcff.nix`\n  hint: a source is"
+    )
+    assert "(`image-….json`)" in run.stderr.decode()
+    assert run.returncode == InputError.exit_status
 
 
 def test_the_readme_has_every_exit_code(repository: Path) -> None:

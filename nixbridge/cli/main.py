@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -184,6 +185,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def run() -> None:
-    """Be the `nixbridge` command."""
+    """Be the `nixbridge` command; what it prints is UTF-8, whatever the locale says."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(main(sys.argv[1:]))
