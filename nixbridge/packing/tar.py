@@ -4,7 +4,7 @@ What is in the tar is decided in `tree.py`, the headers are `header.py`; what be
 is `pack.py`. Memory does not grow with the files: they are read straight into a few buffers of
 1 MiB that are used in turn. While one is hashed in a thread (`hashlib` lets go of the interpreter's
 lock) and given to the sink, the next is filled; on a machine with one processor a thread would only
-be in the way. In a worker (`workers.py`) the parent does both.
+be in the way. From a worker (`workers.py`) it is the parent that gives it to the sink.
 """
 
 from __future__ import annotations
