@@ -28,6 +28,7 @@ class Request:
     method: str
     path: str
     status: int
+    sent_bytes: int
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,10 @@ class RegistryServer:
 
     def requests(self) -> list[Request]:
         """Return what was asked of it, oldest first."""
-        found = re.findall(r'"([A-Z]+) (\S+) HTTP/1\.1" (\d+) \d+', self.log)
-        return [Request(method, path, int(status)) for method, path, status in found]
+        found = re.findall(r'"([A-Z]+) (\S+) HTTP/1\.1" (\d+) (\d+)', self.log)
+        return [
+            Request(method, path, int(status), int(size)) for method, path, status, size in found
+        ]
 
     def blobs(self) -> set[str]:
         """Return the digests of all blobs that it has, whole ones only."""

@@ -1,8 +1,8 @@
 """What an update costs: what a push sends, and what who has the old image pulls.
 
 Pure. A layer is *there* if the old image has it: it is neither pushed nor pulled. But an engine
-that unpacks each layer upon those below it, as Docker does, reuses a layer only if all below it are
-there as well; it pulls everything above the first new one.
+that unpacks each layer upon those below it, as Docker does, reuses a layer only upon the same ones
+in the same order; it pulls everything from the first on that does not lie where it lay.
 """
 
 from __future__ import annotations
@@ -74,13 +74,13 @@ def estimate_update(
 ) -> Update:
     """Tell what it takes to get from `old`, which is out, to `new`, which is planned."""
     is_there = _is_there(old, new)
-    first_new = is_there.index(False) if False in is_there else len(is_there)
+    first_other = _count_in_place(old, new, is_there)
     sizes = _Sizes(old, new)
     return Update(
         against=old.title,
         layer_count=len(new.layers),
         push=sizes.of(number for number, there in enumerate(is_there) if not there),
-        pull_from_bottom=sizes.of(range(first_new, len(is_there))),
+        pull_from_bottom=sizes.of(range(first_other, len(is_there))),
         repackings=tuple(repackings),
         repack_within_updates=repack_within_updates,
     )
@@ -95,6 +95,22 @@ def _is_there(old: Contents, new: Contents) -> list[bool]:
     groups = {layer.paths for layer in old.layers}
     is_there = [layer.paths in groups for layer in new.layers if layer.paths != ()]
     return is_there + [all(is_there)] * (len(new.layers) - len(is_there))
+
+
+def _count_in_place(old: Contents, new: Contents, is_there: Sequence[bool]) -> int:
+    """Return how many layers, from the bottom on, lie where they lay in `old`."""
+    for number, layer in enumerate(new.layers):
+        if number < len(old.layers):
+            before = old.layers[number]
+            is_same = bool(layer.names & before.names) or (
+                not before.names and layer.paths == before.paths
+            )
+        else:
+            # A saved plan has no Nix database, which lies on top of all others.
+            is_same = layer.paths == () and not any(each.names for each in old.layers)
+        if not (is_there[number] and is_same):
+            return number
+    return len(new.layers)
 
 
 class _Sizes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,11 @@ from nixbridge.closure import ClosureGraph, PathInfo
 from nixbridge.delivery import Described, Outcome, PackOptions, deliver_image
 from nixbridge.description import LayerDescription
 from nixbridge.destinations import Access, parse_destination
+from nixbridge.image import Image as PackedImage
 from nixbridge.layering import PlanOptions, plan_layers
 from nixbridge.packing import Compression
 from nixbridge.previous import Keeping, read_previous
+from nixbridge.report.update import Update
 from registry_server import RegistryServer
 
 pytestmark = pytest.mark.tools
@@ -59,6 +61,16 @@ def life() -> list[Packages]:
     return [FIRST, application, library, added, renamed(added, shop), renamed(added, "git", shop)]
 
 
+@dataclass(frozen=True)
+class Push:
+    """A version that was pushed, and what was said before of what it would take."""
+
+    reference: str
+    image: PackedImage
+    sent_bytes: int
+    update: Update | None
+
+
 class Image:
     """An image whose versions are pushed one after the other, planned in one way."""
 
@@ -97,8 +109,8 @@ class Image:
         )
         return replace(described, description=description)
 
-    def push(self, packages: Packages, *, is_stable: bool) -> int:
-        """Push the next version; return the bytes of layers that the registry was sent."""
+    def push(self, packages: Packages, *, is_stable: bool) -> Push:
+        """Push the next version, and see that the registry is sent what was said."""
         described = self._describe(packages)
         keeping = Keeping()
         if self._pushed:
@@ -125,13 +137,19 @@ class Image:
         assert [layer.has(Outcome.SENT) for layer in delivery.layers] == [
             number in sent for number in range(1, len(delivery.layers) + 1)
         ]
+        update = None
         if keeping.previous:
             update = keeping.update(described.description, None, layer_plan, listener.warn)
             assert set(update.push.numbers) == set(sent)
             # What is random is as large after compression, and so is the estimate.
             assert update.push.stored_size_bytes == pytest.approx(sum(sent.values()), rel=0.02)
         assert listener.warnings == []
-        return sum(sent.values())
+        return Push(
+            reference=f"{self._registry.host}/{self._strategy}:{self._pushed}",
+            image=delivery.image,
+            sent_bytes=sum(sent.values()),
+            update=update,
+        )
 
 
 def pushed(
@@ -139,7 +157,7 @@ def pushed(
 ) -> list[int]:
     directory.mkdir()
     image = Image(FakeStore(directory), registry, strategy)
-    return [image.push(packages, is_stable=is_stable) for packages in life()]
+    return [image.push(packages, is_stable=is_stable).sent_bytes for packages in life()]
 
 
 def test_updates_send_what_their_plans_said(

@@ -107,6 +107,29 @@ def test_push_is_what_the_old_image_has_not_and_pull_from_the_bottom_all_above()
     }
 
 
+def test_an_engine_that_reuses_a_chain_wants_the_old_order() -> None:
+    """Nothing is new, and yet Docker has none of the layers that lie upon others than before."""
+    new = contents_of(
+        layer_of("1", "a", size_bytes=100_000),
+        layer_of("database"),
+        layer_of("2", "b", size_bytes=100_000),
+    )
+    update = update_of(OLD, new)
+    assert update.push.numbers == ()
+    assert update.pull_from_bottom.numbers == (2, 3)
+    assert update_text(update) == (
+        "against old\n"
+        "  kept  3 of 3 layers\n"
+        "  push  nothing\n"
+        "  pull  the same; from the bottom on, as Docker does, 2 layers (2-3), 100 kB, about "
+        "47 kB as stored"
+    )
+    below = contents_of(layer_of("0", "z", size_bytes=10_000), *OLD.layers)
+    assert update_of(OLD, below).pull_from_bottom.numbers == (1, 2, 3, 4)
+    # Less of the same, from the top on.
+    assert update_of(OLD, contents_of(*OLD.layers[:2])).pull_from_bottom.numbers == ()
+
+
 def test_base_image_is_sent_as_it_is() -> None:
     base = replace(layer_of("base", size_bytes=90_000), paths=None)
     assert update_of(OLD, contents_of(base)).push.stored_size_bytes == 90_000
@@ -122,6 +145,10 @@ def test_saved_plan_knows_layers_by_their_paths() -> None:
     saved = contents_of(layer_of("", "a"), layer_of("", "b", "c"))
     same = contents_of(layer_of("1", "a"), layer_of("2", "b", "c"), layer_of("database"))
     assert update_of(saved, same).push.numbers == ()
+    assert update_of(saved, same).pull_from_bottom.numbers == ()
+    turned = contents_of(layer_of("2", "b", "c"), layer_of("1", "a"), layer_of("database"))
+    assert update_of(saved, turned).push.numbers == ()
+    assert update_of(saved, turned).pull_from_bottom.numbers == (1, 2, 3)
     other = contents_of(layer_of("1", "a", size_bytes=5), layer_of("2", "b"), layer_of("database"))
     update = update_of(saved, other)
     assert update.push == LayersToSend(numbers=(2, 3), nar_size_bytes=0, stored_size_bytes=None)
