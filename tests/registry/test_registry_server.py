@@ -33,4 +33,4 @@ def test_skopeo_can_copy_to_the_registry(
     )
     assert json.loads(inspected.stdout)["Digest"] == str(SAMPLE.image.digest)
     assert str(SAMPLE.image.config.digest) in docker_registry.blobs()
-    assert Request("PUT", "/v2/shop/manifests/1", 201) in docker_registry.requests()
+    assert Request("PUT", "/v2/shop/manifests/1", 201, 0) in docker_registry.requests()
