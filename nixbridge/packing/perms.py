@@ -29,7 +29,12 @@ class PermRules:
         for perm in perms:
             if perm.mode is not None and not 0 <= perm.mode < _MODE_LIMIT:
                 raise InputError(f"the mode `{perm.mode:o}` for `{perm.path}` is out of range")
-            self._rules.append((compile_go_regex(perm.regex), perm))
+            try:
+                pattern = compile_go_regex(perm.regex)
+            except InputError as error:
+                message = f"in the perms for `{perm.path}`, {error.message}"
+                raise InputError(message, hint=error.hint) from error
+            self._rules.append((pattern, perm))
 
     def apply(self, store_name: bytes, mode: int, owner: Owner) -> tuple[int, Owner]:
         """Return the mode and owner of the file whose name in the store is `store_name`."""

@@ -180,6 +180,10 @@ def table_of(
     """Return the parser of a table with any keys, which `key` reads, and values `parse` reads."""
 
     def parse_table(value: object) -> Mapping[str, _Value]:
+        if isinstance(value, list):
+            raise _invalid(
+                "is a list and should be a table", hint='write it as a table: `{ NAME = "value" }`'
+            )
         parsed, problems = {}, []
         for name, element in as_table(value).items():
             try:

@@ -337,6 +337,8 @@ def test_directory_that_cannot_be_read_is_named(store: Store) -> None:
 def test_wrong_perms_are_refused(store: Store) -> None:
     store.place("a").mkdir()
     error = refusal(store, planned("a", perms=(perm("a", "(?=x)"),)))
-    assert error.message.startswith("`(?=x)` is not a regular expression: ")
+    assert error.message.startswith(
+        f"in the perms for `/nix/store/{HASH}-a`, `(?=x)` is not a regular expression: "
+    )
     error = refusal(store, planned("a", perms=(perm("a", "", mode=0o10000000),)))
     assert error.message == f"the mode `10000000` for `/nix/store/{HASH}-a` is out of range"

@@ -233,6 +233,11 @@ def test_ports() -> None:
             "`image.config.healthcheck.command` is missing",
             None,
         ),
+        (
+            "packages = ['jq']\n[image]\nname = 'shop'\n",
+            "`packages` is not a key",
+            "did you mean `nix.packages` or `image.packages`?",
+        ),
         ("image = 1\n", "`image` is a whole number and should be a table", None),
         ("[image]\nname = 1\n", "`image.name` is a whole number and should be a string", None),
         (
@@ -259,6 +264,11 @@ def test_ports() -> None:
             NAMED + "packages = 'jq'\n",
             "`image.packages` is a string and should be a list",
             'write it as a list: `["jq"]`',
+        ),
+        (
+            NAMED + "config.env = ['A=b']\n",
+            "`image.config.env` is a list and should be a table",
+            'write it as a table: `{ NAME = "value" }`',
         ),
         (
             NAMED + "ca_certificates = 1\n",
