@@ -43,6 +43,10 @@ class NixbridgeError(Exception):
         self.hint = hint
         self.details = details
 
+    def add_detail(self, line: str) -> None:
+        """Add a line to the details."""
+        self.details = line if self.details is None else f"{self.details}\n{line}"
+
 
 class InputError(NixbridgeError):
     """What the user wrote (flag, spec, template, reference, description) cannot be used."""

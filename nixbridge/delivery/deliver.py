@@ -138,9 +138,10 @@ def deliver_image(
         if not options.checks_contents:
             claims = read_claims(options.believed, listener.warn)
             known = find_known(layers, cache, claims, listener.warn)
-        packed = run.write_layers(layers, known)
-        image = assemble(description, packed, base=described.base)
-        references = run.commit(image)
+        with run.telling_what_is_published():
+            packed = run.write_layers(layers, known)
+            image = assemble(description, packed, base=described.base)
+            references = run.commit(image)
     return Delivery(
         image=image,
         references=references,

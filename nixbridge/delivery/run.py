@@ -8,9 +8,10 @@ else in their order. What is known, and who may be believed, is `known.py`'s.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
@@ -29,7 +30,7 @@ from nixbridge.delivery.layers import CopiedLayer, Making, StoreLayer
 from nixbridge.delivery.pulling import PulledLayers
 from nixbridge.delivery.writing import CountingSink, MadeLayers, Tee
 from nixbridge.destinations import BlobState, ImageWriter, LayerLostError, giving_up
-from nixbridge.errors import NixbridgeError
+from nixbridge.errors import DestinationError, NixbridgeError
 from nixbridge.image import Image
 from nixbridge.oci import Descriptor
 from nixbridge.packing import (
@@ -69,6 +70,8 @@ class Run:
         self._remember = remember
         self._learned: dict[LayerRecipe, LayerBytes] = {}
         self._learned_lock = threading.Lock()
+        # By the number of the destination.
+        self._published: dict[int, str] = {}
 
     def write_layers(
         self, layers: Sequence[CopiedLayer | StoreLayer], known: Sequence[Known | None]
@@ -107,24 +110,30 @@ class Run:
     def commit(self, image: Image) -> tuple[str, ...]:
         """Publish the image everywhere; return its digest references, in the destinations' order.
 
-        Raises `DestinationError` and what making a layer once more raises; where the image was
-        published before that, its details say so.
+        Raises `DestinationError` and what making a layer once more raises.
         """
-        references: dict[int, str] = {}
         numbers = sorted(
             range(len(self._writers)), key=lambda each: self._writers[each].publishes_by_renaming
         )
         for number in numbers:
             layers = PulledLayers(self._made, self._errands, number, self._listener)
             layers.begin()
-            try:
-                references[number] = self._writers[number].commit(image, layers)
-            except NixbridgeError as error:
-                published = [f"published before that: {each}" for each in references.values()]
-                error.details = "\n".join(filter(None, (error.details, *published))) or None
-                raise
+            self._published[number] = self._writers[number].commit(image, layers)
             layers.end()
-        return tuple(references[number] for number in range(len(self._writers)))
+        return tuple(self._published[number] for number in range(len(self._writers)))
+
+    @contextlib.contextmanager
+    def telling_what_is_published(self) -> Iterator[None]:
+        """Say in the details of an error where the image is in spite of it, and where not."""
+        try:
+            yield
+        except NixbridgeError as error:
+            count, missing = len(self._writers), len(self._writers) - len(self._published)
+            for reference in self._published.values():
+                error.add_detail(f"published before that: {reference}")
+            if count > 1:
+                error.add_detail(f"not published at {missing} of {count} destinations")
+            raise
 
     def _make_errands(
         self, layers: Sequence[CopiedLayer | StoreLayer], known: Sequence[Known | None]
@@ -210,7 +219,8 @@ class Run:
         tee = Tee(
             {at: writer for at, writer in enumerate(self._writers) if missing[at]}, size_bytes
         )
-        making = make(CountingSink(tee, partial(self._advanced, errand)))
+        with self._naming(errand):
+            making = make(CountingSink(tee, partial(self._advanced, errand)))
         found = making.bytes
         errand.is_packed, errand.read_bytes = True, errand.read_bytes + making.read_bytes
         if known is not None and found != known.bytes:
@@ -221,18 +231,30 @@ class Run:
                 self.remember()
         errand.packed = layer.packed(found, follows_recipe=follows_recipe)
         self._made.add(errand.packed, partial(self._make_again, errand))
-        tee.finish(errand.packed)
+        with self._naming(errand):
+            tee.finish(errand.packed)
         for at, sent_bytes in tee.sent_bytes.items():
             errand.sent_bytes[at] += sent_bytes
         for at, state in tee.unwritten.items():
             errand.states[at] = state
-        for at, loss in tee.lost.items():
-            self._write_again(errand, at, loss)
+        with self._naming(errand):
+            for at, loss in tee.lost.items():
+                self._write_again(errand, at, loss)
         for at, writer in enumerate(self._writers):
             if not missing[at]:
                 writer.reuse_layer(errand.packed)
         errand.seconds += time.monotonic() - started
         self._finished(errand)
+
+    @contextlib.contextmanager
+    def _naming(self, errand: Errand) -> Iterator[None]:
+        """Say in the details of a destination's error which layer it was."""
+        try:
+            yield
+        except DestinationError as error:
+            count = len(self._errands)
+            error.add_detail(f"it was layer {errand.number} of {count}: {errand.layer.reason}")
+            raise
 
     def _write_again(self, errand: Errand, at: int, loss: LayerLostError) -> None:
         """Write a layer to the one destination that lost it.

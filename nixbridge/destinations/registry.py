@@ -101,7 +101,8 @@ class Registry:
                 return self._read(place, access)
             except (DestinationError, IntegrityError) as error:
                 if not place.is_mirror:
-                    error.details = "\n".join(failures) or error.details
+                    for failure in failures:
+                        error.add_detail(failure)
                     raise
                 failures.append(f"before that, of its mirror: {error.message}")
                 _LOG.debug("a mirror is passed over: %s", error.message)

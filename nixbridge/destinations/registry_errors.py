@@ -5,7 +5,9 @@ https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#error-co
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -25,6 +27,9 @@ _SERVER_ERRORS: Final = 500
 _TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
 # Something that was there is no longer: registries are cleaned up now and then.
 _VANISHED: Final = frozenset({"BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN"})
+# What says nothing, so that it is looked for what says more.
+_NO_MESSAGE: Final = (None, "", "unknown error")
+_FULL_DISK: Final = "no space left on device"
 # What GitHub calls the right to write; of other registries we do not know the word.
 _WRITE_SCOPES: Final = {"ghcr.io": "write:packages"}
 
@@ -121,10 +126,27 @@ def _first_error(answer: Answer) -> tuple[str, str]:
     else:
         first = {}
     code, message = first.get("code"), first.get("message")
+    if message in _NO_MESSAGE:
+        message = _detail(first.get("detail")) or message
     return (
         code if isinstance(code, str) else "",
         message if isinstance(message, str) else "",
     )
+
+
+def _detail(detail: object) -> str | None:
+    """Return what a registry says more exactly, in the two ways of docker-registry.
+
+    Of a file system's error it may tell only the number, in `{"Enclosed": {"Err": 28}}`.
+    """
+    if isinstance(detail, str):
+        return detail
+    if not isinstance(detail, dict):
+        return None
+    number = detail.get("Err")
+    if isinstance(number, int) and number in errno.errorcode:
+        return os.strerror(number).lower()
+    return _detail(detail.get("Enclosed"))
 
 
 def _reason(answer: Answer, redact: Callable[[str], str]) -> str:
@@ -159,11 +181,17 @@ def _hint(answer: Answer, c: Circumstances) -> str | None:
             hint = "the registry, or a proxy before it, takes only smaller blobs: plan more layers"
         case 429:
             hint = "run it again later"
+        case status if status == HTTPStatus.INSUFFICIENT_STORAGE or _is_full(answer):
+            hint = "make room on the registry's disk, then run it again"
         case status if status >= _SERVER_ERRORS:
             hint = "see the registry's own log, or run it again later"
         case _:
             pass
     return hint
+
+
+def _is_full(answer: Answer) -> bool:
+    return _first_error(answer)[1].lower().endswith(_FULL_DISK)
 
 
 def _login_hint(answer: Answer, c: Circumstances) -> str:

@@ -65,8 +65,7 @@ class Shop:
 
     def deliver(
         self,
-        reference: str,
-        *,
+        *references: str,
         access: Access = PLAIN,
         infos: list[PathInfo] | None = None,
         with_cache: bool = False,
@@ -76,7 +75,7 @@ class Shop:
         return deliver_image(
             self.store.describe(infos),
             one_layer_each(*infos),
-            [self.registry(reference)],
+            [self.registry(reference) for reference in references],
             PackOptions(cache=self.cache if with_cache else None, workers=workers),
             self.listener,
             access,

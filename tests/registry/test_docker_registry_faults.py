@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -130,7 +131,11 @@ def test_a_full_disk(require_tool: Callable[[str], str], tmp_path: Path, shop: S
         large = [*shop.infos, shop.add("large", 8_000_000)]
         with pytest.raises(DestinationError) as caught:
             shop.deliver(reference, infos=large)
-        assert caught.value.message.startswith(f"{server.host} failed to write `shop`: ")
+        # What docker-registry says of it, in its two ways: file too large.
+        reason = os.strerror(errno.EFBIG).lower()
+        assert caught.value.message.startswith(f"{server.host} failed to write `shop`: 500 ")
+        assert caught.value.message.endswith(reason)
+        assert caught.value.details == "it was layer 3 of 3: large"
         assert caught.value.exit_status == 7
         place = parse_destination(reference)
         assert isinstance(place, Registry)

@@ -5,6 +5,7 @@ And the tag names the old image or the new one, whole.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -81,6 +82,74 @@ def test_what_stays_ends_with_one_message_and_the_old_image(
     fake.faults.clear()
     shop.deliver(reference, infos=[*shop.infos, shop.add("newer", 400_000)])
     assert fake.manifests["shop", "1"] != old
+
+
+FULL: dict[str, tuple[int, str | None, object, str]] = {
+    "a path": (500, "unknown error", "write /data/x: no space left on device", "unknown: {detail}"),
+    "a number": (
+        *(500, "unknown error", {"DriverName": "filesystem", "Enclosed": {"Op": "x", "Err": 28}}),
+        "unknown: no space left on device",
+    ),
+    "a status": (507, None, None, "unknown"),
+    "its own words": (500, "no space left on device", "x", "unknown: no space left on device"),
+}
+
+
+@pytest.mark.parametrize("full", FULL)
+def test_a_full_disk_is_told_and_which_layer_it_was(
+    fake: FakeRegistry, shop: Shop, full: str
+) -> None:
+    status, message, detail, words = FULL[full]
+    error = {"code": "UNKNOWN", "message": message, "detail": detail}
+
+    def act(exchange: Exchange) -> None:
+        exchange.answer(status, body=json.dumps({"errors": [error]}).encode())
+
+    fake.on("PUT", "/uploads/", act, times=1000)
+    with pytest.raises(DestinationError) as caught:
+        shop.deliver(f"docker://{fake.host}/shop:1")
+    verb = f"{fake.host} failed to write `shop`: {status} "
+    assert caught.value.message == verb + words.format(detail=detail)
+    assert caught.value.hint == "make room on the registry's disk, then run it again"
+    assert caught.value.details == "it was layer 2 of 2: path-1"
+
+
+@pytest.mark.parametrize("detail", [None, 3, [{"Err": 28}], {"Err": 10_000}, {"Enclosed": []}])
+def test_what_a_registry_says_more_exactly_may_be_anything(
+    fake: FakeRegistry, shop: Shop, detail: object
+) -> None:
+    error = {"code": "UNKNOWN", "message": "unknown error", "detail": detail}
+
+    def act(exchange: Exchange) -> None:
+        exchange.answer(400, body=json.dumps({"errors": [error]}).encode())
+
+    fake.on("PUT", "/manifests/", act)
+    with pytest.raises(DestinationError) as caught:
+        shop.deliver(f"docker://{fake.host}/shop:1")
+    assert caught.value.message == (
+        f"{fake.host} refused to write `shop`: 400 unknown: unknown error"
+    )
+
+
+def test_of_two_registries_it_is_told_which_has_the_image(fake: FakeRegistry, shop: Shop) -> None:
+    with FakeRegistry().running() as other:
+        first, second = f"docker://{fake.host}/shop:1", f"docker://{other.host}/shop:1"
+        other.on("PATCH", "/uploads/", fail(413))
+        with pytest.raises(DestinationError) as caught:
+            shop.deliver(first, second)
+        assert caught.value.message.startswith(f"{other.host} refused to write `shop`: 413 ")
+        assert caught.value.details == (
+            "it was layer 2 of 2: path-1\nnot published at 2 of 2 destinations"
+        )
+        assert fake.image("shop", "1") is None
+        other.on("PUT", "/manifests/", fail(403, "DENIED"))
+        with pytest.raises(DestinationError) as caught:
+            shop.deliver(first, second)
+        published = str(caught.value.details).splitlines()
+        assert published[0].startswith(f"published before that: {fake.host}/shop:1@sha256:")
+        assert published[1:] == ["not published at 1 of 2 destinations"]
+        assert fake.image("shop", "1") is not None
+        assert other.image("shop", "1") is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
