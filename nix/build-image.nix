@@ -1,6 +1,6 @@
 # buildImage: the description of an image, one JSON file that refers to all it describes.
 #
-# Its shape is version 2 of the image description: `nixbridge/description/` reads it.
+# Its shape is version 3 of the image description: `nixbridge/description/` reads it.
 {
   pkgs,
   # deliver.nix, called with its packages.
@@ -14,6 +14,7 @@ let
   describeWeights = import ./describe-weights.nix;
   flattenLayers = import ./flatten-layers.nix;
   inherit (import ./image-name.nix) checkName checkTag;
+  describePlan = import ./describe-plan.nix;
   storePath = import ./store-path.nix;
   imageConfig = import ./image-config.nix { inherit (pkgs.lib) toLower; };
 in
@@ -49,6 +50,9 @@ in
   # The same in numbers: how often they do, where others do once: { "my-app*" = 20; }. Of several
   # patterns that fit, the longest counts.
   weights ? { },
+  # A file that `nixbridge plan --save` wrote, whose layers the image has, as far as it has their
+  # packages. It comes before `strategy`, which groups what the plan does not have.
+  plan ? null,
   # Whether the image has a Nix database of its store paths, for running Nix inside.
   initializeNixDatabase ? false,
   # The owner of that database, and of /nix.
@@ -87,7 +91,7 @@ let
   allLayers = map (value: value.layer) (flattenLayers "buildImage" layers) ++ [ ownLayer ];
 
   description = {
-    version = 2;
+    version = 3;
     name = imageName;
     tag = if tag == null then null else checkTag (typed "tag" "string" tag);
     architecture =
@@ -106,6 +110,7 @@ let
         storePath.exactly "buildImage: `fromImage`" fromImage;
     layers = allLayers;
     weights = describeWeights { inherit volatile weights; };
+    plan = describePlan plan;
     nixDatabase =
       if typed "initializeNixDatabase" "bool" initializeNixDatabase then
         {

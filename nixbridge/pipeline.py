@@ -60,6 +60,7 @@ from nixbridge.layering import (
 from nixbridge.oci import Platform
 from nixbridge.packing import LayerCache, LayerRecipe, layer_cache_path
 from nixbridge.plugins import PluginGroup, plugins
+from nixbridge.previous import read_plan_file
 from nixbridge.report.delivery import delivery_summary
 from nixbridge.report.table import format_count
 from nixbridge.report.update import Update
@@ -208,6 +209,7 @@ def to_installable(source: Source, arguments: NixArguments, folder: Path) -> Ins
     """
     match source:
         case SpecSource(path=path):
+            _check_plan(path)
             expression = folder / "image.nix"
             expression.write_text(render_spec(path), encoding="utf-8")
             return FileInstallable(
@@ -229,6 +231,22 @@ def to_installable(source: Source, arguments: NixArguments, folder: Path) -> Ins
             return StorePathInstallable((store_path,))
         case DescriptionSource(path=path):
             return _contents(read_description(path))
+
+
+def _check_plan(spec: Path) -> None:
+    """Refuse a saved plan that a spec names and that cannot be followed; nix would say less.
+
+    Raises `InputError`.
+    """
+    from nixbridge.spec import read_spec  # noqa: PLC0415 - as above
+
+    plan = read_spec(spec).layering.plan
+    if plan is not None:
+        read_plan_file(
+            plan,
+            hint="without `layering.plan` in the spec, write it: "
+            f"`nixbridge plan {spec} --save {plan}`",
+        )
 
 
 def _contents(description: ImageDescription) -> StorePathInstallable:

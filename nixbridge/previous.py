@@ -11,7 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nixbridge.description import ImageDescription
+from nixbridge.description import (
+    FollowedPlan,
+    ImageDescription,
+    PlanFile,
+    PreviousLayer,
+    parse_plan_file,
+)
 from nixbridge.destinations import Access
 from nixbridge.destinations.reference import is_destination, parse_inspectable
 from nixbridge.destinations.stored_image import AbsentImageError, StoredImage
@@ -20,10 +26,7 @@ from nixbridge.image import BaseImage
 from nixbridge.layering import (
     REPACK_WITHIN_UPDATES,
     LayerPlan,
-    PlanFile,
-    PreviousLayer,
     PreviousPlan,
-    parse_plan_file,
 )
 from nixbridge.packing import Compression, LayerAnnotations, Warn
 from nixbridge.report.contents import (
@@ -74,7 +77,8 @@ class Previous:
 class Keeping:
     """What the user wants the layers of an image to keep to.
 
-    `followed` is a rule; else the layers are kept stable against the first of `previous` that tells
+    `followed` is a rule, and so is the plan that the image's description holds, unless a saved plan
+    is one of `previous`; else the layers are kept stable against the first of `previous` that tells
     which store paths its layers hold.
     """
 
@@ -92,9 +96,13 @@ class Keeping:
 
         Raises `InputError`: it is a saved plan for other images.
         """
-        if self.followed is not None:
-            layers = self.followed.layers_for(description.name, description.closure)
-            return PreviousPlan(layers=layers, is_followed=True)
+        rule = self.followed
+        if rule is None and not any(isinstance(one.found, PlanFile) for one in self.previous):
+            rule = description.plan
+        if rule is not None:
+            followed = rule.follow(description.name, description.closure)
+            _warn_of_another(followed, rule.source, warn)
+            return PreviousPlan(layers=followed.layers, is_followed=True)
         for one in self.previous:
             layers = one.layers_for(description)
             if layers:
@@ -143,13 +151,27 @@ class Keeping:
         )
 
 
+def _warn_of_another(followed: FollowedPlan, source: str, warn: Warn) -> None:
+    """Say so where a plan does not seem to be the image's: most is not in it, or another's name."""
+    count = followed.as_saved_count + followed.rebuilt_count
+    if followed.new_count > count:
+        warn(
+            f"`{source}` has no layer for {followed.new_count} of the "
+            f"{followed.new_count + count} store paths of the image",
+            "save it anew: `nixbridge plan SOURCE --against FILE --save FILE`",
+        )
+    elif followed.other_name is not None:
+        warn(f"`{source}` was saved for the image `{followed.other_name}`")
+
+
 def read_previous(name: str, access: Access) -> Previous:
     """Read what lies at `name`; of an image that is not there, only a warning is given.
 
     Raises `InputError`, `DestinationError`, `IntegrityError`.
     """
     if not is_destination(name):
-        return Previous(name=name, found=read_plan_file(Path(name)))
+        hint = "an image is named with its kind of place: `docker://…`, `oci:…`"
+        return Previous(name=name, found=read_plan_file(Path(name), hint=hint))
     destination = parse_inspectable(name)
     try:
         return Previous(name=name, found=destination.inspect(access))
@@ -158,18 +180,15 @@ def read_previous(name: str, access: Access) -> Previous:
         return Previous(name=name, found=None)
 
 
-def read_plan_file(path: Path) -> PlanFile:
-    """Read a saved plan.
+def read_plan_file(path: Path, *, hint: str | None = None) -> PlanFile:
+    """Read a saved plan; `hint` is what to do where there is none.
 
     Raises `InputError`.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(
-            f"cannot read the plan `{path}`: {error.strerror}",
-            hint="an image is named with its kind of place: `docker://…`, `oci:…`",
-        ) from error
+        raise InputError(f"cannot read the plan `{path}`: {error.strerror}", hint=hint) from error
     return parse_plan_file(data, source=str(path))
 
 

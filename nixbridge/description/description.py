@@ -12,10 +12,11 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from nixbridge.closure import ClosureGraph, StorePath
+from nixbridge.description.saved_plan import PlanFile
 from nixbridge.oci import Platform
 
-# Version 2 has weights; without them, version 1 says the same.
-DESCRIPTION_VERSION: Final = 2
+# Version 2 has weights, version 3 a plan; without them, an older version says the same.
+DESCRIPTION_VERSION: Final = 3
 
 LEAST_WEIGHT: Final = 0.001
 MOST_WEIGHT: Final = 1_000_000
@@ -79,6 +80,7 @@ class ImageDescription:
     upon: an image of any tool, or another image description. With `is_n2c_exact`, which is said on
     the command line, it becomes what nix2container makes of it (docs/nix2container.md). `weights`
     tell of patterns of names how often such store paths change by themselves, where others weigh 1.
+    `plan` is a saved plan, which the layers follow.
     """
 
     name: str
@@ -92,4 +94,5 @@ class ImageDescription:
     closure: ClosureGraph
     from_image: StorePath | None = None
     weights: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    plan: PlanFile | None = None
     is_n2c_exact: bool = False

@@ -11,6 +11,7 @@ from nixbridge.description.description import (
     LayerDescription,
     Perm,
 )
+from nixbridge.description.saved_plan import plan_document
 
 
 def description_document(description: ImageDescription) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def description_document(description: ImageDescription) -> dict[str, Any]:
         "fromImage": None if description.from_image is None else str(description.from_image),
         "nixDatabase": None if database is None else {"uid": database.uid, "gid": database.gid},
         "weights": dict(description.weights),
+        "plan": None if description.plan is None else plan_document(description.plan.layers),
         "closure": [
             {
                 "path": str(info.path),

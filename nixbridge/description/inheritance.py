@@ -69,8 +69,8 @@ def check_platform(base: Platform, own: Platform, *, place: str) -> None:
 def upon(base: ImageDescription, own: ImageDescription, *, place: str) -> ImageDescription:
     """Return `own` with the layers and the config of `base` below its own.
 
-    A Nix database that either asks for is that of both, and so are weights. Annotations are of one
-    manifest and stay there.
+    A Nix database that either asks for is that of both, and so are weights. The base's plan is
+    followed where there is no other. Annotations are of one manifest and stay there.
 
     Raises `InputError`, and `PlanError` when the two closures contradict each other.
     """
@@ -82,5 +82,6 @@ def upon(base: ImageDescription, own: ImageDescription, *, place: str) -> ImageD
         nix_database=own.nix_database or base.nix_database,
         closure=ClosureGraph.of((*base.closure, *own.closure)),
         from_image=base.from_image,
+        plan=own.plan or base.plan,
         weights=MappingProxyType({**base.weights, **own.weights}),
     )

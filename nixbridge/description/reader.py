@@ -27,6 +27,7 @@ from nixbridge.description.description import (
     Perm,
 )
 from nixbridge.description.fields import Fields
+from nixbridge.description.saved_plan import PlanFile, read_plan
 from nixbridge.errors import InputError, near_miss_hint
 from nixbridge.oci import GO_ARCHITECTURES, ImageReference, Platform
 
@@ -122,6 +123,7 @@ def parse_description(data: bytes, *, source: str, fallback_tag: str | None) -> 
             "layers",
             "nixDatabase",
             "weights",
+            "plan",
             "closure",
         )
     )
@@ -140,6 +142,7 @@ def parse_description(data: bytes, *, source: str, fallback_tag: str | None) -> 
         closure=closure,
         from_image=_from_image(fields),
         weights=_weights(fields),
+        plan=_plan(fields, source),
     )
 
 
@@ -348,6 +351,12 @@ def _weights(fields: Fields) -> Mapping[str, float]:
             for pattern in weights
         }
     )
+
+
+def _plan(fields: Fields, source: str) -> PlanFile | None:
+    if "plan" not in fields or fields.is_null("plan"):  # versions 1 and 2 have none
+        return None
+    return read_plan(fields.child("plan"), source=f"{source}: plan")
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

@@ -14,11 +14,10 @@ from nixbridge.layering.plan import (
     PlannedLayer,
     PlannedPath,
 )
-from nixbridge.layering.plan_file import PlanFile, parse_plan_file, plan_file_text
+from nixbridge.layering.plan_file import plan_file_text
 from nixbridge.layering.planner import cost_model_of, plan_layers
 from nixbridge.layering.stability import (
     REPACK_WITHIN_UPDATES,
-    PreviousLayer,
     PreviousPlan,
     Repacking,
     stable_groups,
@@ -34,11 +33,9 @@ __all__ = [
     "LayerTask",
     "PathGroup",
     "PlanCosts",
-    "PlanFile",
     "PlanOptions",
     "PlannedLayer",
     "PlannedPath",
-    "PreviousLayer",
     "PreviousPlan",
     "Release",
     "Repacking",
@@ -47,7 +44,6 @@ __all__ = [
     "cost_model_of",
     "find_strategy",
     "learn_weights",
-    "parse_plan_file",
     "plan_family",
     "plan_file_text",
     "plan_floor_bytes",

@@ -42,6 +42,7 @@ def compare_strategies(
     """
     others: dict[str, float] = {}
     if description.layers:
+        description = replace(description, plan=None)
         explicit = replace(description, layers=description.layers[:-1])
         own_count = len(plan.layers) - len(plan_layers(explicit, strategy_of=strategy_of).layers)
         own_strategy = options.strategy or description.layers[-1].strategy

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from nixbridge.closure import ClosureGraph, StorePath
-from nixbridge.description import ImageDescription
+from nixbridge.description import ImageDescription, PreviousLayer
 from nixbridge.layering.cost_model import CostModel
 from nixbridge.layering.options import PlanOptions
 from nixbridge.layering.plan import MOST_LAYERS, LayerPlan, PlannedPath
 from nixbridge.layering.planner import PlanPart, plan_layers, plan_parts
-from nixbridge.layering.stability import PreviousLayer, PreviousPlan
+from nixbridge.layering.stability import PreviousPlan
 from nixbridge.layering.strategy import LayerTask, PathGroup, Strategy, find_strategy
 from nixbridge.layering.weights import weigh_paths
 

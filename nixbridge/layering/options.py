@@ -21,7 +21,8 @@ class PlanOptions:
     of what stands there; None leaves that as it is. Explicit layers are as their description says.
     `weights` are those of patterns of names, before any others; `learned` those of packages
     (`weights.py`). The image has at least `leave_layers` layers less than a runtime takes.
-    With `previous`, layers that it holds are kept (`stability.py`).
+    With `previous`, layers that it holds are kept (`stability.py`), whatever plan the description
+    holds.
     """
 
     strategy: str | None = None

@@ -16,7 +16,7 @@ from nixbridge.errors import PlanError
 from nixbridge.layering.cost_model import CostModel
 from nixbridge.layering.options import PlanOptions
 from nixbridge.layering.plan import MOST_LAYERS, LayerPlan, PlannedLayer, PlannedPath
-from nixbridge.layering.stability import Repacking, stable_groups
+from nixbridge.layering.stability import PreviousPlan, Repacking, stable_groups
 from nixbridge.layering.strategy import LayerTask, PathGroup, Strategy, find_strategy
 from nixbridge.layering.weights import weigh_paths
 from nixbridge.layering.words import name_paths
@@ -35,15 +35,16 @@ def plan_layers(
     """Plan the layers of an image, from bottom to top; those without a path are left out.
 
     The image's own part gets as many layers as may be and as there is room for, besides the
-    `base_layer_count` of the image that it builds upon.
+    `base_layer_count` of the image that it builds upon. A plan that the description holds is
+    followed, unless the options say what to keep.
 
     Raises `PlanError`: a layer is asked for what is not in its closure, there is no room for all
     layers, or a strategy made a plan that is not one. Raises `InputError`: a strategy does not
-    exist.
+    exist, or the plan to follow is of another image.
     """
     options = options or PlanOptions()
     model = cost_model_of(description, options)
-    previous = options.previous
+    previous = options.previous or _followed(description)
     layers: list[PlannedLayer] = []
     repackings: list[Repacking] = []
     room = _Room(
@@ -171,6 +172,13 @@ class _Room:
             f"runtime takes {MOST_LAYERS}{left}",
             hint=f"let explicit layers be fewer, so that all are {most} at the most",
         )
+
+
+def _followed(description: ImageDescription) -> PreviousPlan | None:
+    if description.plan is None:
+        return None
+    followed = description.plan.follow(description.name, description.closure)
+    return PreviousPlan(layers=followed.layers, is_followed=True)
 
 
 def cost_model_of(description: ImageDescription, options: PlanOptions) -> CostModel:

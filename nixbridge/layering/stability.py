@@ -16,18 +16,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from nixbridge.closure import StorePath
+from nixbridge.description import PreviousLayer
 from nixbridge.layering.cost_model import CostModel
 from nixbridge.layering.strategy import LayerTask, PathGroup, Strategy
 
 REPACK_WITHIN_UPDATES: Final = 10
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PreviousLayer:
-    """A layer of the previous image or of a saved plan: its store paths, and why it is one."""
-
-    paths: frozenset[StorePath]
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

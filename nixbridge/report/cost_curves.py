@@ -97,6 +97,8 @@ def cost_curves(
             )
         )
 
+    # What strategies make of it, not what a saved plan does.
+    description = replace(description, plan=None)
     explicit = replace(description, layers=description.layers[:-1])
     fixed = weighed(plan_layers(explicit, strategy_of=strategy_of)).layer_count
     counts = {*_counts(len(description.closure)), *_own_count(description, options)}

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nixbridge.layering import PreviousLayer, Repacking
+from nixbridge.description import PreviousLayer
+from nixbridge.layering import Repacking
 from nixbridge.report.contents import Contents, LayerContents
 from nixbridge.report.table import format_count, format_size
 

@@ -105,12 +105,14 @@ class LayeringSection:
     """`[layering]`: how store paths become layers.
 
     `layers` are the packages of explicit layers, from bottom to top; None when not given.
-    `volatile` and the keys of `weights` are patterns of names of store paths.
+    `volatile` and the keys of `weights` are patterns of names of store paths. `plan` is the path of
+    a saved plan, absolute.
     """
 
     strategy: str = "update-cost"
     max_layers: int = 40
     layers: tuple[tuple[str, ...], ...] | None = None
+    plan: Path | None = None
     volatile: tuple[str, ...] = ()
     weights: Mapping[str, float] = field(default_factory=_no_entries)
 

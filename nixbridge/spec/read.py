@@ -57,7 +57,7 @@ def _document_section(path: Path) -> Section:
             "template": v.template_from(directory),
             "nix": _nix_section(directory),
             "image": _image_section(),
-            "layering": _layering_section(),
+            "layering": _layering_section(directory),
             "docker": _docker_section(directory),
         },
     )
@@ -134,13 +134,14 @@ def _config_section() -> Section:
     )
 
 
-def _layering_section() -> Section:
+def _layering_section(directory: Path) -> Section:
     return Section(
         make=LayeringSection,
         keys={
             "strategy": v.as_word,
             "max_layers": v.as_count,
             "layers": v.list_of(v.list_of(v.as_package)),
+            "plan": v.path_from(directory),
             "volatile": v.list_of(v.as_word),
             "weights": v.table_of(v.as_weight),
         },

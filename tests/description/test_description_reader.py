@@ -19,6 +19,7 @@ from nixbridge.description import (
     LayerDescription,
     NixDatabaseRequest,
     Perm,
+    PreviousLayer,
     describe_closure,
     description_document,
     is_description,
@@ -36,7 +37,7 @@ BASE = "/nix/store/33333333333333333333333333333333-debian"
 
 # Has every field of the format, and every key of a config.
 GOOD: dict[str, Any] = {
-    "version": 2,
+    "version": 3,
     "name": "registry.example.org:5000/team/lix",
     "tag": "2.26.3",
     "architecture": "amd64",
@@ -129,6 +130,10 @@ GOOD: dict[str, Any] = {
     ],
     "nixDatabase": {"uid": 0, "gid": 30000},
     "weights": {"bash*": 2, "glibc*": 0.5},
+    "plan": {
+        "version": 1,
+        "images": [{"name": "lix", "layers": [{"reason": "below", "paths": [GLIBC]}]}],
+    },
     "closure": [
         {"path": GLIBC, "narHash": "sha256:" + "0" * 52, "narSize": 0, "references": []},
         {
@@ -174,6 +179,10 @@ def test_reads_every_field() -> None:
     assert description.created == "1970-01-01T00:00:01Z"
     assert description.annotations == {"org.opencontainers.image.source": "https://example.org"}
     assert description.weights == {"bash*": 2.0, "glibc*": 0.5}
+    assert description.plan is not None
+    assert description.plan.layers == {
+        "lix": (PreviousLayer(paths=frozenset({glibc}), reason="below"),)
+    }
     assert description.layers == (
         LayerDescription(
             roots=(bash,),
@@ -262,13 +271,15 @@ def test_missing_file(tmp_path: Path) -> None:
 
 # (place, value there, what the whole message says after "in `image-lix.json`, ", the hint)
 WRONG: list[tuple[str, Any, str, str | None]] = [
-    ("version", 3, "`version` is 3, made by a newer nixbridge; this one knows 2", "use the same"),
+    ("version", 4, "`version` is 4, made by a newer nixbridge; this one knows 3", "use the same"),
     ("version", 0, "`version` is 0, below 1", None),
     ("version", "1", "`version` is a string and should be a whole number", None),
     ("version", True, "`version` is true or false and should be a whole number", None),
     ("weights.x", 0, "`weights.x` is 0, below 0.001", None),
     ("weights.x", 1e7, "`weights.x` is 1e+07, above 1e+06", None),
     ("weights.x", "2", "`weights.x` is a string and should be a number", None),
+    ("plan", [], "`plan` is a list and should be an object", None),
+    ("plan.version", 2, "`plan.version` is 2, and this nixbridge knows 1", "save it again"),
     ("nme", "x", "`nme` is not a key", "did you mean `name`?"),
     ("layers[0].maxlayers", 1, "`layers[0].maxlayers` is not a key", "did you mean `maxLayers`?"),
     ("layers[0].MODE", 1, "`layers[0].MODE` is not a key", "known here: `copyToRoot`, `ignore`"),

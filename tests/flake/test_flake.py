@@ -197,6 +197,23 @@ def test_the_template_is_a_project_that_works(project: Flake, tmp_path: Path) ->
     assert reference.startswith(f"oci:{tmp_path}/out:x@sha256:")
 
 
+def test_a_committed_plan_is_followed(project: Flake, tmp_path: Path) -> None:
+    described = project.build("image", tmp_path / "description")
+    plan, spec = project.directory / "plan.json", project.directory / "nixbridge.toml"
+    text = spec.read_text()
+    argv = [sys.executable, "-m", "nixbridge", "plan", str(described), "--strategy", "single"]
+    subprocess.run([*argv, "--save", str(plan)], check=True, capture_output=True)
+    spec.write_text(f'{text}\n[layering]\nplan = "plan.json"\n')
+    try:
+        subprocess.run(["git", "add", "--all"], cwd=project.directory, check=True)
+        project.output("run", ".#image", "--", f"oci:{tmp_path}/out:x")
+    finally:
+        spec.write_text(text)
+        plan.unlink()
+        subprocess.run(["git", "add", "--all"], cwd=project.directory, check=True)
+    assert len(Layout(tmp_path / "out", "x").manifest["layers"]) == 1
+
+
 def test_without_a_destination_into_a_pipe(runner: Path) -> None:
     result = subprocess.run([runner], check=True, capture_output=True)
     with tarfile.open(fileobj=io.BytesIO(result.stdout)) as archive:

@@ -13,15 +13,10 @@ import pytest
 
 import nixbridge.layering as layering_room
 from layering_tasks import graph_of, path_of, paths_of
+from nixbridge.closure import ClosureGraph, NarHash, PathInfo, StorePath
+from nixbridge.description import PreviousLayer, parse_plan_file, plan_document
 from nixbridge.errors import InputError
-from nixbridge.layering import (
-    LayerPlan,
-    PlannedLayer,
-    PlannedPath,
-    PreviousLayer,
-    parse_plan_file,
-    plan_file_text,
-)
+from nixbridge.layering import LayerPlan, PlannedLayer, PlannedPath, plan_file_text
 
 GRAPH = graph_of({"shop": "libc", "libc": "", "files": ""})
 
@@ -92,7 +87,7 @@ def test_plan_of_another_image_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         plans.layers_for("shop", graph_of({"bash": ""}))
     assert caught.value.message == (
-        "`plan.json` is the plan of another image: it has no store path of this one"
+        "`plan.json` is the plan of another image: it has no package of this one"
     )
     assert caught.value.hint == "save the plan of this one: `nixbridge plan SOURCE --save FILE`"
     both = parse_plan_file(plan_file_text({"b": PLAN, "a": PLAN}).encode(), source="plan.json")
@@ -100,6 +95,45 @@ def test_plan_of_another_image_is_refused() -> None:
         both.layers_for("shop", GRAPH)
     assert caught.value.message == "`plan.json` holds no plan for the image `shop`"
     assert caught.value.hint == "it holds: `a`, `b`"
+
+
+def with_hash(digit: str, *names: str) -> frozenset[StorePath]:
+    return frozenset(StorePath(f"/nix/store/{digit * 32}-{name}") for name in names)
+
+
+def closure_of(*paths: frozenset[StorePath]) -> ClosureGraph:
+    return ClosureGraph.of(
+        PathInfo(path=path, nar_hash=NarHash("0" * 64), nar_size_bytes=1, references=())
+        for path in sorted(frozenset().union(*paths))
+    )
+
+
+def test_what_is_built_anew_has_the_place_of_what_is_gone() -> None:
+    saved = [
+        with_hash("0", "libc-2.41", "libc-2.41-dev", "ca-certificates"),
+        with_hash("0", "shop-1", "tool-1.0") | with_hash("1", "tool-1.0"),
+        with_hash("0", "gone"),
+    ]
+    document = plan_document(
+        {"shop": [PreviousLayer(paths=paths, reason="because") for paths in saved]}
+    )
+    plans = parse_plan_file(json.dumps(document).encode(), source="plan.json")
+    now = closure_of(
+        with_hash("0", "ca-certificates"),
+        with_hash("2", "libc-2.41", "libc-2.42-dev", "shop-2", "tool-1.0", "new-1"),
+    )
+    followed = plans.follow("shop", now)
+    assert [layer.paths for layer in followed.layers] == [
+        with_hash("0", "ca-certificates") | with_hash("2", "libc-2.41", "libc-2.42-dev"),
+        with_hash("2", "shop-2", "tool-1.0"),
+    ]
+    assert (followed.as_saved_count, followed.rebuilt_count, followed.new_count) == (1, 4, 1)
+    assert followed.other_name is None
+    assert plans.follow("mart", now).other_name == "shop"
+    # What is there as it was leaves its place to nobody.
+    both = closure_of(with_hash("0", "shop-1"), with_hash("2", "shop-1", "shop-2"))
+    (layer,) = plans.follow("shop", both).layers
+    assert layer.paths == with_hash("0", "shop-1")
 
 
 def changed(change: Callable[[Any], object]) -> Any:

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from layering_tasks import graph_of, path_of, paths_of
 from nixbridge.closure import ClosureGraph, StorePath
-from nixbridge.description import ImageDescription, LayerDescription, NixDatabaseRequest, Perm
+from nixbridge.description import (
+    ImageDescription,
+    LayerDescription,
+    NixDatabaseRequest,
+    Perm,
+    PreviousLayer,
+)
 from nixbridge.errors import InputError, PlanError
 from nixbridge.layering import (
     LayerPlan,
@@ -21,7 +27,6 @@ from nixbridge.layering import (
     PathGroup,
     PlannedLayer,
     PlanOptions,
-    PreviousLayer,
     PreviousPlan,
     Strategy,
     find_strategy,

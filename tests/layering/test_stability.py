@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from layering_tasks import graph_of, names, path_of, paths_of, task_of
 from nixbridge.closure import ClosureGraph, StorePath
+from nixbridge.description import PreviousLayer
 from nixbridge.errors import PlanError
 from nixbridge.layering import (
     CostModel,
     LayerTask,
     PathGroup,
-    PreviousLayer,
     PreviousPlan,
     Repacking,
     find_strategy,

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.nix
 
 def test_the_smallest_image() -> None:
     assert evaluate('describe { name = "a"; }') == {
-        "version": 2,
+        "version": 3,
         "name": "a",
         "tag": None,
         "architecture": "amd64",
@@ -52,6 +52,7 @@ def test_the_smallest_image() -> None:
         ],
         "nixDatabase": None,
         "weights": {},
+        "plan": None,
     }
     layer = "(buildLayer { deps = [ ]; }).layer"
     assert evaluate(f"[ {layer}.maxLayers {layer}.strategy ]") == [1, "update-cost"]
@@ -181,7 +182,7 @@ def test_the_parameters_are_those_of_nix2container() -> None:
         "tlsVerify",
         "registryUrl",
     }
-    ours |= {"annotations", "volatile", "weights"}
+    ours |= {"annotations", "plan", "volatile", "weights"}
     assert set(known["buildImage"]) == common | ours | {
         "name",
         "tag",

@@ -115,6 +115,7 @@ specs = st.builds(
         strategy=hostile,
         max_layers=st.integers(1, 200),
         layers=st.none() | st.lists(hostile_lists, max_size=2).map(tuple),
+        plan=st.none() | hostile.map(lambda text: Path(f"/{text}")),
         volatile=hostile_lists,
         weights=st.dictionaries(hostile, st.integers(1, 100), max_size=2),
     ),
@@ -142,6 +143,7 @@ tag {
   inherit (arguments) name tag maxLayers config;
   annotations = arguments.annotations or { };
   strategy = arguments.strategy or "update-cost";
+  plan = if arguments ? plan then toString arguments.plan else null;
   volatile = arguments.volatile or [ ];
   weights = arguments.weights or { };
   description = arguments.meta.description;
@@ -194,6 +196,7 @@ DOCKER_PARAMETERS = [
     "revision",
     "tag",
 ]
+IMAGE_PARAMETERS = ["maxLayers", "name", "nix2container", "pkgs", "tag"]
 
 
 def call_all(expressions: Sequence[str], template: str, folder: Path) -> list[Any]:
@@ -268,7 +271,7 @@ def expected_call(spec: ImageSpec) -> Mapping[str, Any]:
         keys |= {"annotations"}
     if spec.layering.strategy != "update-cost":
         keys |= {"strategy"}
-    keys |= {key for key in ("volatile", "weights") if getattr(spec.layering, key)}
+    keys |= {key for key in ("plan", "volatile", "weights") if getattr(spec.layering, key)}
     default = (
         "A container image with Nix inside" if is_docker else "A container image of a few programs"
     )
@@ -279,14 +282,18 @@ def expected_call(spec: ImageSpec) -> Mapping[str, Any]:
         "config": expected_config(spec),
         "annotations": spec.image.annotations,
         "strategy": spec.layering.strategy,
+        "plan": None if spec.layering.plan is None else str(spec.layering.plan),
         "volatile": list(spec.layering.volatile),
         "weights": dict(spec.layering.weights),
         "description": spec.image.description or default,
         "initializeNixDatabase": is_docker,
         "keys": sorted(keys),
-        "parameters": DOCKER_PARAMETERS
-        if is_docker
-        else ["maxLayers", "name", "nix2container", "pkgs", "tag"],
+        "parameters": sorted(
+            [
+                *(DOCKER_PARAMETERS if is_docker else IMAGE_PARAMETERS),
+                *([] if spec.layering.plan is None else ["plan"]),
+            ]
+        ),
     }
 
 
@@ -486,6 +493,7 @@ def test_the_repositorys_own_spec(repository: Path, tmp_path: Path) -> None:
             },
             "annotations": {},
             "strategy": "update-cost",
+            "plan": None,
             "volatile": [],
             "weights": {},
             "description": "Nix with git and a shell, for building in a container",

@@ -10,7 +10,7 @@ import pytest
 
 from fake_store import FakeStore, Listener, planned
 from nixbridge.delivery import PackOptions, deliver_image
-from nixbridge.description import ImageDescription
+from nixbridge.description import ImageDescription, PreviousLayer, parse_plan_file
 from nixbridge.destinations import Access, parse_destination
 from nixbridge.destinations.reference import parse_inspectable
 from nixbridge.destinations.stored_image import StoredImage
@@ -18,10 +18,8 @@ from nixbridge.errors import InputError
 from nixbridge.layering import (
     LayerPlan,
     PlanOptions,
-    PreviousLayer,
     PreviousPlan,
     Repacking,
-    parse_plan_file,
     plan_file_text,
     plan_layers,
 )

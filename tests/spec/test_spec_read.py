@@ -164,11 +164,13 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     file = folder / "other.toml"
     file.write_text(
         f'template = "mine.j2"\n{NAMED}[nix]\npackages = "./set"\n[docker]\nflake_registry = "r"\n'
+        '[layering]\nplan = "plan.json"\n'
     )
     spec = read_spec(Path("deep/other.toml"))
     assert spec.template == folder / "mine.j2"
     assert spec.nix.packages == folder / "set"
     assert spec.docker.flake_registry == folder / "r"
+    assert spec.layering.plan == folder / "plan.json"
 
 
 @pytest.mark.parametrize(
@@ -518,9 +520,15 @@ def test_the_defaults_of_the_reference_are_the_codes(repository: Path) -> None:
 def test_the_examples_of_the_documentation_are_read(repository: Path) -> None:
     specs = [read(example) for example in examples(repository)]
     assert [spec.template for spec in specs] == ["image", "image", "docker"]
-    # The complete one shows every key of its template.
+    # The complete one shows every key of its template; a plan is saved when there is an image.
     left = {key for key in spec_keys() if not key.startswith("docker.")} - specs[1].given
-    assert left == {"template", "nix.suite", "image.ca_certificates", "layering.strategy"}
+    assert left == {
+        "template",
+        "nix.suite",
+        "image.ca_certificates",
+        "layering.plan",
+        "layering.strategy",
+    }
 
 
 def test_the_repositorys_own_spec_is_read(repository: Path) -> None:
