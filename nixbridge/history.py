@@ -8,12 +8,12 @@ refer to.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from nixbridge.closure import PathInfo
-from nixbridge.description import ImageDescription, is_description, read_description
+from nixbridge.description import is_description, read_description
 from nixbridge.destinations import Access
 from nixbridge.destinations.reference import is_destination, parse_inspectable
 from nixbridge.errors import InputError
@@ -25,16 +25,16 @@ _HINT: Final = "it may be what `nix path-info --recursive --json` prints, or an 
 
 
 def read_history(
-    names: Sequence[str], description: ImageDescription, access: Access
+    names: Sequence[str], now: Iterable[PathInfo], access: Access
 ) -> Mapping[str, float]:
-    """Return what past images, the oldest first, and the image itself teach (`learn_weights`).
+    """Return what past images, the oldest first, and the paths of `now` teach (`learn_weights`).
 
     Raises `InputError`, `DestinationError`, `IntegrityError`, `PlanError`.
     """
     if not names:
         return {}
     releases = [_read_release(name, access) for name in names]
-    return learn_weights([*releases, Release.of_infos(description.closure)])
+    return learn_weights([*releases, Release.of_infos(now)])
 
 
 def _read_release(name: str, access: Access) -> Release:

@@ -10,22 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from nixbridge.closure import ClosureGraph, PathInfo, StorePath, StoreRoot
 from nixbridge.delivery import (
     Delivery,
-    DeliveryListener,
     Described,
     PackOptions,
     deliver_image,
-    is_right,
 )
 from nixbridge.description import (
     ImageDescription,
@@ -43,7 +39,6 @@ from nixbridge.evaluator import (
     FlakeInstallable,
     Installable,
     Nix,
-    ProgressListener,
     StorePathInstallable,
     SubprocessRunner,
     find_nix,
@@ -58,15 +53,13 @@ from nixbridge.layering import (
     plan_layers,
 )
 from nixbridge.oci import Platform
-from nixbridge.packing import LayerCache, LayerRecipe, layer_cache_path
 from nixbridge.plugins import PluginGroup, plugins
 from nixbridge.previous import read_plan_file
+from nixbridge.progress import Progress
 from nixbridge.report.delivery import delivery_summary
-from nixbridge.report.table import format_count
 from nixbridge.report.update import Update
 from nixbridge.share import nix_directory
 from nixbridge.source import (
-    SPEC_FILE_NAME,
     DescriptionSource,
     FlakeSource,
     NixArguments,
@@ -75,16 +68,6 @@ from nixbridge.source import (
     SpecSource,
     StorePathSource,
 )
-
-
-class Progress(ProgressListener, DeliveryListener, Protocol):
-    """Is told how the work goes on."""
-
-    def progress(self, text: str) -> None:
-        """Take note of what goes on now; called often."""
-
-    def step(self, name: str, text: str, seconds: float) -> None:
-        """Take note that a step is done, what came of it, and how long it took."""
 
 
 def open_nix(nix_arguments: Sequence[str], progress: Progress) -> Nix:
@@ -110,28 +93,6 @@ def render_spec(path: Path) -> str:
     from nixbridge.spec import read_spec  # noqa: PLC0415
 
     return render(read_spec(path))
-
-
-def write_first_spec(directory: Path, template: str) -> Path:
-    """Write a spec to begin with into `directory`, which is made; the image is called like it.
-
-    Raises `InputError`: there is one already, no such template, or it cannot be written.
-    """
-    from nixbridge.render import first_spec  # noqa: PLC0415 - as above
-
-    path = directory / SPEC_FILE_NAME
-    if os.path.lexists(path):
-        raise InputError(
-            f"`{path}` is there already", hint="edit it, or name another directory to begin in"
-        )
-    name = "-".join(re.findall("[a-z0-9]+", directory.resolve().name.lower())) or "app"
-    text = first_spec(template, image_name=name)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make `{directory}`: {error.strerror}") from error
-    write_text(path, text)
-    return path
 
 
 @contextlib.contextmanager
@@ -377,79 +338,3 @@ def deliver(
     )
     progress.step("pack", delivery_summary(delivery), delivery.seconds)
     return delivery
-
-
-def open_layer_cache(environment: Mapping[str, str], progress: Progress) -> LayerCache | None:
-    """Return the user's cache of what is known about layers; None where there is no place for it.
-
-    Touches nothing yet.
-    """
-    path = layer_cache_path(environment)
-    if path is None:
-        progress.warn(
-            "going on without the layer cache: neither `XDG_CACHE_HOME` nor `HOME` is set"
-        )
-        return None
-    return LayerCache(path, warn=progress.warn)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CacheFindings:
-    """What came of packing all layers of a cache again.
-
-    Not all can be: see `is_right`. `wrong` ones were forgotten.
-    """
-
-    right_count: int
-    wrong_count: int
-    unknown_count: int
-
-
-def verify_layer_cache(cache: LayerCache, store: StoreRoot, progress: Progress) -> CacheFindings:
-    """Pack again what a cache knows, as far as its store paths are there, and forget what is wrong.
-
-    Raises `InputError`: the cache cannot be used.
-    """
-    started = time.monotonic()
-    results: dict[bool | None, list[LayerRecipe]] = {True: [], False: [], None: []}
-    layers = cache.layers()
-    for number, (recipe, known) in enumerate(layers.items(), 1):
-        progress.progress(f"  verify    layer {number} of {len(layers)}")
-        results[is_right(recipe, known, store)].append(recipe)
-    cache.forget(results[False])
-    progress.step("verify", format_count(len(layers), "layer"), time.monotonic() - started)
-    return CacheFindings(
-        right_count=len(results[True]),
-        wrong_count=len(results[False]),
-        unknown_count=len(results[None]),
-    )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all.
-
-    Raises `InputError`.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise InputError(f"cannot write `{path}`: {error.strerror}") from error
-
-
-def check_text(path: Path, text: str) -> None:
-    """Compare a file with what would be written.
-
-    Raises `InputError`: it is not the same.
-    """
-    try:
-        is_same = path.read_bytes() == text.encode()
-    except OSError as error:
-        raise InputError(f"cannot read `{path}`: {error.strerror}") from error
-    if not is_same:
-        raise InputError(
-            f"`{path}` is not what its spec renders to",
-            hint="write it anew: the same command without `--check`",
-        )

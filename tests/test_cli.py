@@ -47,8 +47,8 @@ def test_what_a_verb_needs_is_imported_with_it() -> None:
     argv = [sys.executable, "-c", says]
     said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
     assert {name for name in said if name.startswith("nixbridge.")} == {
-        *("nixbridge.cli", "nixbridge.cli.main", "nixbridge.cli.options"),
-        *("nixbridge.console", "nixbridge.errors"),
+        *("nixbridge.cli", "nixbridge.cli.groups", "nixbridge.cli.main"),
+        *("nixbridge.cli.options", "nixbridge.console", "nixbridge.errors"),
     }
     assert not {"isal", "jinja2", "sqlite3", "urllib3", "zstandard"} & set(said)
 

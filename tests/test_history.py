@@ -79,13 +79,13 @@ def test_closures_in_files_are_read(shape: str, tmp_path: Path) -> None:
         file = tmp_path / f"{number}.json"
         file.write_text(json.dumps(document))
         names.append(str(file))
-    found = read_history(names, described(THIRD), access())
+    found = read_history(names, described(THIRD).closure, access())
     assert found == learn_weights([Release.of_infos(each) for each in (FIRST, SECOND, THIRD)])
     assert found["app"] == found["lib"] > found["libc"] == found["data"]
 
 
 def test_nothing_is_learned_from_no_history() -> None:
-    assert read_history([], described(FIRST), access()) == {}
+    assert read_history([], described(FIRST).closure, access()) == {}
 
 
 def write_layout(folder: Path, annotations: dict[str, str]) -> None:
@@ -115,7 +115,7 @@ def write_layout(folder: Path, annotations: dict[str, str]) -> None:
 def test_images_that_are_out_are_read(tmp_path: Path) -> None:
     lines = "\n".join(f"{info.path} 1" for info in FIRST)
     write_layout(tmp_path / "out", {"org.nixbridge.store-paths": lines})
-    found = read_history([f"oci:{tmp_path}/out"], described(SECOND), access())
+    found = read_history([f"oci:{tmp_path}/out"], described(SECOND).closure, access())
     # What refers to what is known from the image that is planned.
     assert found == learn_weights([Release.of_infos(FIRST), Release.of_infos(SECOND)])
 
@@ -123,7 +123,7 @@ def test_images_that_are_out_are_read(tmp_path: Path) -> None:
 def test_image_that_tells_nothing_is_refused(tmp_path: Path) -> None:
     write_layout(tmp_path / "out", {})
     with pytest.raises(InputError) as caught:
-        read_history([f"oci:{tmp_path}/out"], described(SECOND), access())
+        read_history([f"oci:{tmp_path}/out"], described(SECOND).closure, access())
     assert caught.value.message == (
         f"`oci:{tmp_path}/out` does not tell which store paths it holds"
     )
@@ -152,5 +152,5 @@ def test_what_is_no_closure_is_refused(text: str | None, message: str, tmp_path:
     if text is not None:
         file.write_text(text)
     with pytest.raises(InputError) as caught:
-        read_history([str(file)], described(SECOND), access())
+        read_history([str(file)], described(SECOND).closure, access())
     assert caught.value.message == message.format(file)

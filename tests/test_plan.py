@@ -171,10 +171,11 @@ def test_layers_are_as_the_command_line_says(folder: Path) -> None:
     [
         (["--weight", "app"], "`--weight app` is no weight of a pattern"),
         (["--weight", "app=0"], "`--weight app=0` is no weight of a pattern"),
-        (["--shared", "--history", "x"], "`--history` is for the plan of one image"),
         (["--max-push", "5MB"], "`--max-push` needs an image to compare with"),
         (["a.nix", "b.nix"], "2 images are to be planned"),
-        (["--shared", "--plan", "x"], "`--plan` is for the plan of one image"),
+        (["--shared", "--plan", "x"], "`--shared` makes a plan, and `--plan` follows one"),
+        (["--shared", "--against", "x"], "`--against` keeps the layers of one image; those that"),
+        (["--shared", "--html", "x"], "`--html` shows the plan of one image"),
         (["--against", "x.json"], "cannot read the plan `x.json`: No such file or directory"),
         (["--against", "oci:x:y", "--max-push", "much"], "`much` is not a size"),
         (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +198,48 @@ def test_nix_functions_name_the_plan_that_is_followed(folder: Path) -> None:
     result = nixbridge("show", *shop(), "--arg", "plan", "1", cwd=folder)
     assert result.returncode == 3
     assert "buildImage: `plan` is int, not path or string" in result.stderr
+
+
+def test_why_and_serve_speak_of_the_plan_that_is_copied(folder: Path) -> None:
+    said("plan", *shop(), "--strategy", "single", "--save", "plan.json", cwd=folder)
+    followed = ["--plan", "plan.json"]
+    for options, count in ([], 3), (followed, 1), (["--max-layers", "2"], 2):
+        digest = said("copy", *shop(), f"oci:out:{count}", *options, cwd=folder).rpartition("@")[2]
+        layers = json.loads(said("inspect", f"oci:out:{count}", "--json", cwd=folder))["layers"]
+        assert len(layers) == count
+        answer = json.loads(said("why", *shop(), "app", *options, "--json", cwd=folder))
+        assert [layer["number"] for layer in answer["matches"][0]["layers"]] == [count]
+        against = [*shop("2"), "--against", f"oci:out:{count}", "--json"]
+        planned = json.loads(said("plan", *against, cwd=folder))["layers"]
+        (match,) = json.loads(said("why", *against, "glibc", cwd=folder))["matches"]
+        (layer,) = match["layers"]
+        paths = [each["path"] for each in planned[layer["number"] - 1]["paths"]]
+        assert match["path"] in paths
+        assert layer["reason"] == planned[layer["number"] - 1]["reason"]
+        with served(*shop(), *options, cwd=folder) as line:
+            assert line.rpartition("@")[2] == digest
+
+
+@contextlib.contextmanager
+def served(*argv: str, cwd: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "nixbridge", "serve", *argv]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=cwd) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline()
+        finally:
+            process.terminate()
+
+
+def test_images_that_share_layers_learn_from_history(folder: Path) -> None:
+    (folder / "greeter.nix").write_text("(import ./images.nix { }).greeter")
+    (folder / "shop.nix").write_text("(import ./images.nix { }).shop")
+    (folder / "past.json").write_text(said("closure", *shop("2"), "--json", cwd=folder))
+    family = ["shop.nix", "greeter.nix", "--shared", "--max-layers", "2", "--strategy", "auto"]
+    said("plan", *family, "--history", "past.json", "--save", "plans.json", cwd=folder)
+    result = nixbridge("plan", *family, "--history", "no.json", cwd=folder)
+    assert result.returncode == 2
+    assert "error: cannot read the closure `no.json`" in result.stderr
+    for name in ("shop", "greeter"):
+        plan = json.loads(said("plan", f"{name}.nix", "--plan", "plans.json", "--json", cwd=folder))
+        assert len(plan["layers"]) == 2

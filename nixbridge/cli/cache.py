@@ -9,7 +9,8 @@ from typing import Final
 import typer
 
 from nixbridge import pipeline
-from nixbridge.cli.options import JSON, QUIET, VERBOSE
+from nixbridge.cache import open_layer_cache, verify_layer_cache
+from nixbridge.cli.options import JSON, Loudness
 from nixbridge.console import Console
 from nixbridge.errors import InputError, IntegrityError
 from nixbridge.packing import LayerCache
@@ -19,7 +20,7 @@ HELP: Final = "What is remembered of layers, so that none is packed twice."
 
 
 def _layer_cache(console: Console) -> LayerCache:
-    cache = pipeline.open_layer_cache(os.environ, console)
+    cache = open_layer_cache(os.environ, console.warn)
     if cache is None:
         raise InputError("there is no place for a layer cache", hint="set `XDG_CACHE_HOME`")
     return cache
@@ -28,11 +29,11 @@ def _layer_cache(console: Console) -> LayerCache:
 def cache_info(
     context: typer.Context,
     is_json: bool = JSON,
-    verbose: int = VERBOSE,
-    quiet: int = QUIET,
+    *,
+    loudness: Loudness,
 ) -> None:
     """Show where the cache is, and how much is in it."""
-    console = context.obj.configure(verbose, quiet)
+    console = context.obj.configure(loudness)
     info = _layer_cache(console).info()
     if is_json:
         console.document(cache_document(info))
@@ -42,14 +43,14 @@ def cache_info(
 
 def cache_verify(
     context: typer.Context,
-    verbose: int = VERBOSE,
-    quiet: int = QUIET,
+    *,
+    loudness: Loudness,
 ) -> None:
     """Pack again all that can be packed, and forget what was wrong."""
-    console = context.obj.configure(verbose, quiet)
+    console = context.obj.configure(loudness)
     cache = _layer_cache(console)
     store = pipeline.open_nix(context.obj.nix_arguments, console).store_root()
-    findings = pipeline.verify_layer_cache(cache, store, console)
+    findings = verify_layer_cache(cache, store, console)
     if findings.unknown_count:
         console.say(f"{findings.unknown_count} cannot be packed again, and stay as they are")
     if findings.wrong_count:
@@ -61,11 +62,11 @@ def cache_verify(
 
 def cache_clear(
     context: typer.Context,
-    verbose: int = VERBOSE,
-    quiet: int = QUIET,
+    *,
+    loudness: Loudness,
 ) -> None:
     """Forget all."""
-    console = context.obj.configure(verbose, quiet)
+    console = context.obj.configure(loudness)
     _layer_cache(console).clear()
 
 

@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Optional
 
 import typer
 
 from nixbridge import pipeline
-from nixbridge.cli.layers import (
-    HISTORY,
-    LEAVE_LAYERS,
-    MAX_LAYERS,
-    STRATEGY,
-    WEIGHT,
-    LayerWishes,
-)
+from nixbridge.cache import open_layer_cache
+from nixbridge.cli.layers import LayerWishes
 from nixbridge.cli.options import (
-    ARG,
-    ARGSTR,
-    ATTRIBUTE,
-    DEST_CERTIFICATES,
-    DEST_CREDENTIALS,
-    DEST_TLS_VERIFY,
     JSON,
     N2C_EXACT,
     NO_CACHE,
     NO_NIX,
-    QUIET,
     SOURCE,
-    VERBOSE,
     WORKERS,
-    nix_arguments_of,
-    refuse_several_registries,
+    Evaluation,
+    Loudness,
+    Sending,
 )
-from nixbridge.cli.stable import PLAN_FILE, REPACK_WITHIN
 from nixbridge.delivery import PackOptions, choose_compression, previous_images
 from nixbridge.destinations.blob_places import PlacesOfThisRun
 from nixbridge.destinations.docker_archive import DockerArchive
@@ -46,7 +31,6 @@ from nixbridge.destinations.reference import (
 )
 from nixbridge.errors import InputError
 from nixbridge.packing import default_workers
-from nixbridge.previous import Keeping, read_plan_file, read_previous
 from nixbridge.report.delivery import delivery_document
 from nixbridge.report.image import image_table
 from nixbridge.report.update import repacking_text
@@ -63,9 +47,8 @@ def copy(
         "docker-archive:FILE[:NAME:TAG] (with nothing after FILE: the image has no name), or - for "
         "a docker-archive on standard output.",
     ),
-    attribute: Optional[str] = ATTRIBUTE,
-    arg: list[str] = ARG,
-    argstr: list[str] = ARGSTR,
+    *,
+    evaluation: Evaluation,
     no_nix: bool = NO_NIX,
     compression: Optional[str] = typer.Option(
         None,
@@ -74,11 +57,7 @@ def copy(
         help="Compress layers: gzip, zstd, zlib (gzip's format, slower) or none; else as DEST "
         "likes them, which is gzip for a registry and none for all others.",
     ),
-    strategy: Optional[str] = STRATEGY,
-    max_layers: Optional[int] = MAX_LAYERS,
-    leave_layers: int = LEAVE_LAYERS,
-    weight: list[str] = WEIGHT,
-    history: list[str] = HISTORY,
+    wishes: LayerWishes,
     against: list[str] = typer.Option(
         [],
         "--against",
@@ -87,8 +66,6 @@ def copy(
         "not read those that REF and DEST have; may be repeated. What DEST names now is always "
         "looked at, so that what it has is not read.",
     ),
-    repack_within: int = REPACK_WITHIN,
-    plan_file: Optional[Path] = PLAN_FILE,
     no_trust_annotations: bool = typer.Option(
         False,
         "--no-trust-annotations",
@@ -99,52 +76,30 @@ def copy(
         False, "--check-contents", help="Compare every store path with its NAR hash on the way."
     ),
     workers: Optional[int] = WORKERS,
-    credentials: Optional[str] = DEST_CREDENTIALS,
-    tls_verify: Optional[str] = DEST_TLS_VERIFY,
-    certificates: Optional[Path] = DEST_CERTIFICATES,
+    sending: Sending,
     n2c_exact: bool = N2C_EXACT,
     is_json: bool = JSON,
-    verbose: int = VERBOSE,
-    quiet: int = QUIET,
+    loudness: Loudness,
 ) -> None:
     """Make the image and deliver it.
 
     The last line printed is its digest reference.
     """
-    console = context.obj.configure(verbose, quiet)
-    wishes = LayerWishes(
-        strategy=strategy,
-        max_layers=max_layers,
-        leave_layers=leave_layers,
-        weights=weight,
-        history=history,
-    )
+    console = context.obj.configure(loudness)
     parsed = [parse_destination(text) for text in destinations]
     is_streamed = any(isinstance(each, DockerArchive) and each.path is None for each in parsed)
     named = dict(zip(destinations, parsed, strict=True))
-    images = [parse_inspectable(text) for text in (*against, *history) if is_destination(text)]
-    if credentials is not None:
-        refuse_several_registries([*parsed, *images], option="--dest-creds")
+    read = [*against, *wishes.history]
+    images = [parse_inspectable(text) for text in read if is_destination(text)]
     if is_streamed and is_json:
         raise InputError("the archive and the JSON document cannot both go to standard output")
     compressed = choose_compression(named, compression)
-    cache = None if no_cache else pipeline.open_layer_cache(os.environ, console)
-    access = context.obj.access(
-        credentials=credentials,
-        tls_verify=tls_verify,
-        certificates=certificates,
-        places=PlacesOfThisRun(cache),
-        option_prefix="--dest-",
-    )
-    keeping = Keeping(
-        previous=[read_previous(text, access) for text in against],
-        followed=None if plan_file is None else read_plan_file(plan_file),
-        repack_within_updates=repack_within,
-    )
+    cache = None if no_cache else open_layer_cache(os.environ, console.warn)
+    access = sending.access(context.obj, [*parsed, *images], PlacesOfThisRun(cache))
+    keeping = wishes.keeping(against, access)
     with context.obj.described(
         source,
-        attribute,
-        nix_arguments_of(arg, argstr),
+        evaluation,
         without_nix=no_nix,
         is_n2c_exact=n2c_exact,
     ) as described:
@@ -156,10 +111,9 @@ def copy(
             checks_contents=check_contents,
             workers=workers or default_workers(),
         )
-        previous = keeping.plan_for(described.description, console.warn)
-        layer_plan = pipeline.plan(described, wishes.options(described, access, previous))
+        layer_plan = wishes.plan(described, access, keeping, console.warn)
         for repacking in layer_plan.repackings:
-            console.say(f"  plan      {repacking_text(repacking, repack_within)}")
+            console.say(f"  plan      {repacking_text(repacking, wishes.repack_within)}")
         delivery = pipeline.deliver(described, layer_plan, parsed, console, options, access)
     console.say(image_table(delivery.image), at=1)
     if is_json:

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Optional
 
 import typer
 
 from nixbridge import pipeline
-from nixbridge.cli.options import (
-    ARG,
-    ARGSTR,
-    ATTRIBUTE,
-    CERTIFICATES,
-    CREDENTIALS,
-    HTML,
-    JSON,
-    N2C_EXACT,
-    QUIET,
-    SOURCE,
-    TLS_VERIFY,
-    VERBOSE,
-    Run,
-    nix_arguments_of,
-    refuse_several_registries,
-)
+from nixbridge.cli.options import HTML, JSON, N2C_EXACT, SOURCE, Evaluation, Loudness, Reading, Run
 from nixbridge.destinations.reference import is_destination, parse_inspectable
 from nixbridge.destinations.stored_image import StoredImage
 from nixbridge.errors import InputError
@@ -37,7 +22,7 @@ from nixbridge.report.contents import (
 from nixbridge.report.diff import compare
 from nixbridge.report.diff_page import diff_page_html
 from nixbridge.report.diff_table import diff_document, diff_text
-from nixbridge.source import NixArguments
+from nixbridge.texts import write_text
 
 _IMAGE_HELP: Final = (
     f"{SOURCE.help} Or an image that was delivered: docker://…, oci:…, oci-archive:…, "
@@ -49,36 +34,29 @@ def diff(
     context: typer.Context,
     old: str = typer.Argument(..., metavar="OLD", help=_IMAGE_HELP),
     new: str = typer.Argument(..., metavar="NEW", help="The image to compare it with, likewise."),
-    attribute: Optional[str] = ATTRIBUTE,
-    arg: list[str] = ARG,
-    argstr: list[str] = ARGSTR,
+    *,
+    evaluation: Evaluation,
     n2c_exact: bool = N2C_EXACT,
-    credentials: Optional[str] = CREDENTIALS,
-    tls_verify: Optional[str] = TLS_VERIFY,
-    certificates: Optional[Path] = CERTIFICATES,
+    reading: Reading,
     html: Optional[Path] = HTML,
     is_json: bool = JSON,
-    verbose: int = VERBOSE,
-    quiet: int = QUIET,
+    loudness: Loudness,
 ) -> None:
     """Show what changed from one image to another.
 
     Differing or not, the exit status is 0.
     """
-    console = context.obj.configure(verbose, quiet)
+    console = context.obj.configure(loudness)
+    attribute = evaluation.attribute
     if attribute is not None and not any(text.endswith(".nix") for text in (old, new)):
         raise InputError(
             f"`-A {attribute}` picks an attribute of a Nix file, and there is none",
             hint="a flake's attribute stands behind the `#`: `.#dockerImage`",
         )
-    access = context.obj.access(
-        credentials=credentials, tls_verify=tls_verify, certificates=certificates
-    )
+    access = reading.access(context.obj, [old, new])
     places = {
         text: parse_inspectable(text) for text in dict.fromkeys((old, new)) if is_destination(text)
     }
-    if credentials is not None:
-        refuse_several_registries(places.values(), option="--creds")
     stored = {text: place.inspect(access) for text, place in places.items()}
 
     def contents(text: str) -> Contents:
@@ -87,15 +65,14 @@ def diff(
         return _planned(
             context.obj,
             text,
-            attribute if text.endswith(".nix") else None,
-            nix_arguments_of(arg, argstr),
+            evaluation if text.endswith(".nix") else replace(evaluation, attribute=None),
             is_n2c_exact=n2c_exact,
             stored=tuple(stored.values()),
         )
 
     difference = compare(contents(old), contents(new))
     if html is not None:
-        pipeline.write_text(html, diff_page_html(difference))
+        write_text(html, diff_page_html(difference))
         console.say(f"wrote {html}")
     if is_json:
         console.document(diff_document(difference))
@@ -106,15 +83,14 @@ def diff(
 def _planned(
     run: Run,
     source: str,
-    attribute: str | None,
-    arguments: NixArguments,
+    evaluation: Evaluation,
     *,
     is_n2c_exact: bool,
     stored: tuple[StoredImage, ...],
 ) -> Contents:
     """Plan an image, to be compared with one that is delivered as that one was packed."""
     compressions = {None, *(identity for image in stored for identity in compressions_of(image))}
-    with run.described(source, attribute, arguments, is_n2c_exact=is_n2c_exact) as described:
+    with run.described(source, evaluation, is_n2c_exact=is_n2c_exact) as described:
         return contents_of_plan(
             described.description,
             pipeline.plan(described),

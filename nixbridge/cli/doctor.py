@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from nixbridge.cli.options import JSON, QUIET, VERBOSE
+from nixbridge.cli.options import JSON, Loudness
 from nixbridge.doctor import diagnose, findings_document, findings_text
 from nixbridge.errors import NixError
 from nixbridge.evaluator import SubprocessRunner
@@ -15,11 +15,11 @@ from nixbridge.evaluator import SubprocessRunner
 def doctor(
     context: typer.Context,
     is_json: bool = JSON,
-    verbose: int = VERBOSE,
-    quiet: int = QUIET,
+    *,
+    loudness: Loudness,
 ) -> None:
     """Find out what is wrong with Nix here, and what to do."""
-    console = context.obj.configure(verbose, quiet)
+    console = context.obj.configure(loudness)
     findings = diagnose(SubprocessRunner(), os.environ)
     if is_json:
         console.document(findings_document(findings))

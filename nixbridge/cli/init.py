@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from nixbridge import pipeline
-from nixbridge.cli.options import QUIET, VERBOSE
+from nixbridge.cli.options import Loudness
+from nixbridge.texts import write_first_spec
 
 
 def init(
@@ -21,10 +21,10 @@ def init(
         metavar="NAME",
         help='What the image is to be: "image" has some programs in it, "docker" has Nix.',
     ),
-    verbose: int = VERBOSE,
-    quiet: int = QUIET,
+    *,
+    loudness: Loudness,
 ) -> None:
     """Write a first nixbridge.toml, with comments."""
-    console = context.obj.configure(verbose, quiet)
-    path = pipeline.write_first_spec(directory, template)
+    console = context.obj.configure(loudness)
+    path = write_first_spec(directory, template)
     console.say(f"wrote {path}\nnext: nixbridge copy {directory} oci:out")

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Optional
-
 import typer
 
-from nixbridge.cli.options import (
-    CERTIFICATES,
-    CREDENTIALS,
-    JSON,
-    QUIET,
-    TLS_VERIFY,
-    VERBOSE,
-)
+from nixbridge.cli.options import JSON, Loudness, Reading
 from nixbridge.destinations.reference import parse_inspectable
 from nixbridge.report.image import stored_image_document, stored_image_text
 
@@ -27,18 +17,14 @@ def inspect(
         help="docker://[REGISTRY/]NAME[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG] or "
         "docker-archive:FILE[:NAME:TAG].",
     ),
-    credentials: Optional[str] = CREDENTIALS,
-    tls_verify: Optional[str] = TLS_VERIFY,
-    certificates: Optional[Path] = CERTIFICATES,
+    *,
+    reading: Reading,
     is_json: bool = JSON,
-    verbose: int = VERBOSE,
-    quiet: int = QUIET,
+    loudness: Loudness,
 ) -> None:
     """Show the config and the layers of an image that was delivered."""
-    console = context.obj.configure(verbose, quiet)
-    access = context.obj.access(
-        credentials=credentials, tls_verify=tls_verify, certificates=certificates
-    )
+    console = context.obj.configure(loudness)
+    access = reading.access(context.obj, [image])
     stored = parse_inspectable(image).inspect(access)
     if is_json:
         console.document(stored_image_document(stored))

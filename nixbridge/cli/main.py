@@ -14,6 +14,7 @@ from typing import Final, cast
 import typer
 
 from nixbridge import __version__
+from nixbridge.cli.groups import expanded
 from nixbridge.cli.options import Run
 from nixbridge.console import Console
 from nixbridge.errors import (
@@ -79,7 +80,7 @@ def make_app(verbs: Iterable[str]) -> typer.Typer:
         if hasattr(module, "VERBS"):
             app.add_typer(_group(module), name=verb)
         else:
-            app.command(verb)(getattr(module, verb))
+            app.command(verb)(expanded(getattr(module, verb)))
     return app
 
 
@@ -87,7 +88,7 @@ def _group(module: ModuleType) -> typer.Typer:
     """Return a verb that has verbs of its own: those of `module`."""
     group = typer.Typer(help=module.HELP, rich_markup_mode=None)
     for name, verb in module.VERBS.items():
-        group.command(name)(verb)
+        group.command(name)(expanded(verb))
     return group
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Optional
 
 import typer
 
@@ -28,15 +29,6 @@ SOURCE: Final[Any] = typer.Argument(
     help="A spec (nixbridge.toml or its directory), a Nix file, a flake attribute "
     "(.#dockerImage), an image description or a store path.",
     show_default=True,
-)
-ATTRIBUTE: Final[Any] = typer.Option(
-    None, "--attribute", "-A", metavar="NAME", help="The attribute of the Nix file."
-)
-ARG: Final[Any] = typer.Option(
-    [], "--arg", metavar="NAME EXPR", help="Call the Nix file's function with an expression."
-)
-ARGSTR: Final[Any] = typer.Option(
-    [], "--argstr", metavar="NAME TEXT", help="Call the Nix file's function with a string."
 )
 NO_NIX: Final[Any] = typer.Option(
     False,
@@ -58,47 +50,141 @@ N2C_EXACT: Final[Any] = typer.Option(
     "--n2c-exact",
     help="Make what nix2container makes, also where nixbridge does better (docs/nix2container.md).",
 )
-# How registries are reached: with `dest` where an image goes to them, without where it is read.
-DEST_CREDENTIALS: Final[Any] = typer.Option(
-    None,
-    "--dest-creds",
-    metavar="USER[:PASSWORD]",
-    help="Log in to the registry with these, not with what docker and podman know.",
-)
-DEST_TLS_VERIFY: Final[Any] = typer.Option(
-    None,
-    "--dest-tls-verify",
-    metavar="true|false",
-    help="Whether a registry must speak TLS and have a certificate that is trusted; else true, "
-    "unless registries.conf says otherwise.",
-)
-DEST_CERTIFICATES: Final[Any] = typer.Option(
-    None,
-    "--dest-cert-dir",
-    metavar="DIR",
-    help="Trust the authorities DIR/*.crt, and show the certificate DIR/*.cert with its *.key.",
-)
-CREDENTIALS: Final[Any] = typer.Option(
-    None, "--creds", metavar=DEST_CREDENTIALS.metavar, help=DEST_CREDENTIALS.help
-)
-TLS_VERIFY: Final[Any] = typer.Option(
-    None, "--tls-verify", metavar=DEST_TLS_VERIFY.metavar, help=DEST_TLS_VERIFY.help
-)
-CERTIFICATES: Final[Any] = typer.Option(
-    None, "--cert-dir", metavar=DEST_CERTIFICATES.metavar, help=DEST_CERTIFICATES.help
-)
 HTML: Final[Any] = typer.Option(
     None, "--html", metavar="FILE", help="Write a page for a browser to FILE, in one file."
 )
 JSON: Final[Any] = typer.Option(
     False, "--json", help="Print one JSON document; an error is one JSON line on stderr."
 )
-VERBOSE: Final[Any] = typer.Option(
-    0, "--verbose", "-v", count=True, show_default=False, help="Say more; may be repeated."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loudness:
+    """How much is said."""
+
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, show_default=False, help="Say more; may be repeated."
+        ),
+    ] = 0
+    quiet: Annotated[
+        int, typer.Option("--quiet", "-q", count=True, show_default=False, help="Say less.")
+    ] = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """What of a source is evaluated, and what with; two words of a function are joined by `=`."""
+
+    attribute: Annotated[
+        Optional[str],
+        typer.Option("--attribute", "-A", metavar="NAME", help="The attribute of the Nix file."),
+    ] = None
+    arg: Annotated[
+        list[str],
+        typer.Option(
+            "--arg",
+            metavar="NAME EXPR",
+            help="Call the Nix file's function with an expression.",
+        ),
+    ] = field(default_factory=list)
+    argstr: Annotated[
+        list[str],
+        typer.Option(
+            "--argstr", metavar="NAME TEXT", help="Call the Nix file's function with a string."
+        ),
+    ] = field(default_factory=list)
+
+    @property
+    def arguments(self) -> NixArguments:
+        """The arguments of the Nix file's function; `main.py` has joined their two words by `=`."""
+        from nixbridge.source import NixArguments  # noqa: PLC0415 - see the module's words
+
+        def pairs(words: Sequence[str]) -> dict[str, str]:
+            return dict(word.split("=", 1) for word in words)
+
+        return NixArguments(expressions=pairs(self.arg), strings=pairs(self.argstr))
+
+
+_CREDENTIALS_HELP: Final = (
+    "Log in to the registry with these, not with what docker and podman know."
 )
-QUIET: Final[Any] = typer.Option(
-    0, "--quiet", "-q", count=True, show_default=False, help="Say less."
+_TLS_VERIFY_HELP: Final = (
+    "Whether a registry must speak TLS and have a certificate that is trusted; else true, unless "
+    "registries.conf says otherwise."
 )
+_CERTIFICATES_HELP: Final = (
+    "Trust the authorities DIR/*.crt, and show the certificate DIR/*.cert with its *.key."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """How registries are reached of which images are read."""
+
+    credentials: Annotated[
+        Optional[str],
+        typer.Option("--creds", metavar="USER[:PASSWORD]", help=_CREDENTIALS_HELP),
+    ] = None
+    tls_verify: Annotated[
+        Optional[str], typer.Option("--tls-verify", metavar="true|false", help=_TLS_VERIFY_HELP)
+    ] = None
+    certificates: Annotated[
+        Optional[Path], typer.Option("--cert-dir", metavar="DIR", help=_CERTIFICATES_HELP)
+    ] = None
+
+    def access(self, run: Run, names: Iterable[str]) -> Access:
+        """Return how the images and files are reached that are named on the command line.
+
+        Raises `InputError`: the options cannot be used, or the credentials would be shown to
+        several registries.
+        """
+        from nixbridge.destinations.reference import (  # noqa: PLC0415 - see the module's words
+            is_destination,
+            parse_inspectable,
+        )
+
+        if self.credentials is not None:
+            places = [parse_inspectable(name) for name in names if is_destination(name)]
+            refuse_several_registries(places, option="--creds")
+        return run.access(
+            credentials=self.credentials,
+            tls_verify=self.tls_verify,
+            certificates=self.certificates,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sending:
+    """How registries are reached that an image goes to."""
+
+    credentials: Annotated[
+        Optional[str],
+        typer.Option("--dest-creds", metavar="USER[:PASSWORD]", help=_CREDENTIALS_HELP),
+    ] = None
+    tls_verify: Annotated[
+        Optional[str],
+        typer.Option("--dest-tls-verify", metavar="true|false", help=_TLS_VERIFY_HELP),
+    ] = None
+    certificates: Annotated[
+        Optional[Path], typer.Option("--dest-cert-dir", metavar="DIR", help=_CERTIFICATES_HELP)
+    ] = None
+
+    def access(self, run: Run, places: Iterable[object], blob_places: BlobPlaces) -> Access:
+        """Return how `places` are reached.
+
+        Raises `InputError`: as that of `Reading`.
+        """
+        if self.credentials is not None:
+            refuse_several_registries(places, option="--dest-creds")
+        return run.access(
+            credentials=self.credentials,
+            tls_verify=self.tls_verify,
+            certificates=self.certificates,
+            places=blob_places,
+            option_prefix="--dest-",
+        )
 
 
 class Run:
@@ -108,9 +194,9 @@ class Run:
         self.nix_arguments = tuple(nix_arguments)
         self.console = Console(is_json=is_json)
 
-    def configure(self, verbose: int, quiet: int) -> Console:
+    def configure(self, loudness: Loudness) -> Console:
         """Set how much is said, and return the console."""
-        self.console.verbosity = verbose - quiet
+        self.console.verbosity = loudness.verbose - loudness.quiet
         return self.console
 
     def access(
@@ -148,8 +234,7 @@ class Run:
     def described(
         self,
         source: str,
-        attribute: str | None,
-        arguments: NixArguments,
+        evaluation: Evaluation,
         *,
         without_nix: bool = False,
         is_n2c_exact: bool = False,
@@ -158,25 +243,15 @@ class Run:
         from nixbridge import pipeline  # noqa: PLC0415
         from nixbridge.source import parse_source  # noqa: PLC0415
 
-        parsed = parse_source(source, attribute=attribute)
+        parsed = parse_source(source, attribute=evaluation.attribute)
         if without_nix:
             yield pipeline.describe_without_nix(parsed, self.console, is_n2c_exact=is_n2c_exact)
             return
         nix = pipeline.open_nix(self.nix_arguments, self.console)
         with pipeline.describe(
-            parsed, nix, arguments, self.console, is_n2c_exact=is_n2c_exact
+            parsed, nix, evaluation.arguments, self.console, is_n2c_exact=is_n2c_exact
         ) as described:
             yield described
-
-
-def nix_arguments_of(expressions: Sequence[str], strings: Sequence[str]) -> NixArguments:
-    """Return what `--arg` and `--argstr` say, whose two words `main.py` has joined by `=`."""
-    from nixbridge.source import NixArguments  # noqa: PLC0415
-
-    def pairs(words: Sequence[str]) -> dict[str, str]:
-        return dict(word.split("=", 1) for word in words)
-
-    return NixArguments(expressions=pairs(expressions), strings=pairs(strings))
 
 
 def refuse_several_registries(places: Iterable[object], *, option: str) -> None:

@@ -11,41 +11,18 @@ from typing import Any, Optional
 import typer
 
 from nixbridge import pipeline
-from nixbridge.cli.layers import (
-    HISTORY,
-    LEAVE_LAYERS,
-    MAX_LAYERS,
-    STRATEGY,
-    WEIGHT,
-    LayerWishes,
-)
-from nixbridge.cli.options import (
-    ARG,
-    ARGSTR,
-    ATTRIBUTE,
-    CERTIFICATES,
-    CREDENTIALS,
-    HTML,
-    JSON,
-    N2C_EXACT,
-    QUIET,
-    SOURCE,
-    TLS_VERIFY,
-    VERBOSE,
-    nix_arguments_of,
-    refuse_several_registries,
-)
-from nixbridge.cli.stable import PLAN_FILE, REPACK_WITHIN
+from nixbridge.cli.layers import LayerWishes
+from nixbridge.cli.options import HTML, JSON, N2C_EXACT, SOURCE, Evaluation, Loudness, Reading
 from nixbridge.console import Console
 from nixbridge.delivery import Described
-from nixbridge.destinations.reference import is_destination, parse_inspectable
 from nixbridge.errors import InputError, PlanError
 from nixbridge.layering import LayerPlan, PlanOptions, plan_file_text
-from nixbridge.previous import Keeping, read_plan_file, read_previous
+from nixbridge.previous import Keeping
 from nixbridge.report.family import family_document, family_table
 from nixbridge.report.plan import plan_document, plan_table
 from nixbridge.report.table import fold, format_size, parse_size
 from nixbridge.report.update import Update, update_document, update_text
+from nixbridge.texts import write_text
 
 
 def plan(
@@ -55,14 +32,9 @@ def plan(
         metavar="SOURCE...",
         help=f"{SOURCE.help} Several with --shared; without any, the working directory.",
     ),
-    attribute: Optional[str] = ATTRIBUTE,
-    arg: list[str] = ARG,
-    argstr: list[str] = ARGSTR,
-    strategy: Optional[str] = STRATEGY,
-    max_layers: Optional[int] = MAX_LAYERS,
-    leave_layers: int = LEAVE_LAYERS,
-    weight: list[str] = WEIGHT,
-    history: list[str] = HISTORY,
+    *,
+    evaluation: Evaluation,
+    wishes: LayerWishes,
     against: Optional[str] = typer.Option(
         None,
         "--against",
@@ -70,38 +42,26 @@ def plan(
         help="Keep the layers of an image that is out (docker://…, oci:…, oci-archive:…) or of a "
         "saved plan, and say what a push would send and who has that image would pull.",
     ),
-    repack_within: int = REPACK_WITHIN,
     max_push: Optional[str] = typer.Option(
         None,
         "--max-push",
         metavar="SIZE",
         help="With --against: fail (exit status 4) if a push would send more than, say, 50MB.",
     ),
-    plan_file: Optional[Path] = PLAN_FILE,
     shared: bool = typer.Option(
         False, "--shared", help="Plan several images together, so that they share layers."
     ),
     save: Optional[Path] = typer.Option(
         None, "--save", metavar="FILE", help="Write the plan to FILE, to be followed by --plan."
     ),
-    credentials: Optional[str] = CREDENTIALS,
-    tls_verify: Optional[str] = TLS_VERIFY,
-    certificates: Optional[Path] = CERTIFICATES,
+    reading: Reading,
     n2c_exact: bool = N2C_EXACT,
     html: Optional[Path] = HTML,
     is_json: bool = JSON,
-    verbose: int = VERBOSE,
-    quiet: int = QUIET,
+    loudness: Loudness,
 ) -> None:
     """Show which store path goes into which layer, and why."""
-    console = context.obj.configure(verbose, quiet)
-    wishes = LayerWishes(
-        strategy=strategy,
-        max_layers=max_layers,
-        leave_layers=leave_layers,
-        weights=weight,
-        history=history,
-    )
+    console = context.obj.configure(loudness)
     named = sources or ["."]
     most_bytes = None if max_push is None else parse_size(max_push)
     if max_push is not None and against is None:
@@ -109,54 +69,34 @@ def plan(
             "`--max-push` needs an image to compare with", hint="name it: `--against REF`"
         )
     if shared:
-        _refuse_with_shared(
-            {
-                "--against": against,
-                "--plan": plan_file,
-                "--html": html,
-                "--history": history or None,
-            }
-        )
+        _refuse_with_shared(against=against, plan_file=wishes.plan_file, html=html)
     elif len(named) > 1:
         raise InputError(
             f"{len(named)} images are to be planned",
             hint="add `--shared` to plan them together, or name one",
         )
-    access = context.obj.access(
-        credentials=credentials, tls_verify=tls_verify, certificates=certificates
-    )
-    if credentials is not None:
-        read = (*history, *([] if against is None else [against]))
-        refuse_several_registries(
-            [parse_inspectable(text) for text in read if is_destination(text)], option="--creds"
-        )
-    keeping = Keeping(
-        previous=[] if against is None else [read_previous(against, access)],
-        followed=None if plan_file is None else read_plan_file(plan_file),
-        repack_within_updates=repack_within,
-    )
-    arguments = nix_arguments_of(arg, argstr)
+    compared = [] if against is None else [against]
+    access = reading.access(context.obj, [*wishes.history, *compared])
+    keeping = wishes.keeping(compared, access)
     with contextlib.ExitStack() as stack:
         images = [
-            stack.enter_context(
-                context.obj.described(source, attribute, arguments, is_n2c_exact=n2c_exact)
-            )
+            stack.enter_context(context.obj.described(source, evaluation, is_n2c_exact=n2c_exact))
             for source in named
         ]
         if shared:
-            planned = _plan_family(images, wishes.options(images[0], access))
+            planned = _plan_family(images, wishes.options(images, access))
         else:
             previous = keeping.plan_for(images[0].description, console.warn)
-            options = wishes.options(images[0], access, previous)
+            options = wishes.options(images, access, previous)
             planned = _plan_image(images[0], options, keeping, console, most_bytes)
             if html is not None:
                 (layer_plan,) = planned.plans.values()
                 console.progress("  page      what updates cost with other plans")
                 page = pipeline.plan_page(images[0], layer_plan, options, planned.update)
-                pipeline.write_text(html, page)
+                write_text(html, page)
                 console.say(f"wrote {html}")
     if save is not None:
-        pipeline.write_text(save, plan_file_text(planned.plans))
+        write_text(save, plan_file_text(planned.plans))
         console.say(f"wrote {save}")
     if is_json:
         console.document(planned.document)
@@ -164,16 +104,28 @@ def plan(
         console.data(planned.text)
 
 
-def _refuse_with_shared(options: Mapping[str, object]) -> None:
-    """Refuse what is said of one image only, where several are planned.
+def _refuse_with_shared(*, against: str | None, plan_file: Path | None, html: Path | None) -> None:
+    """Refuse what cannot be said of several images.
 
     Raises `InputError`.
     """
-    for flag, value in options.items():
-        if value is not None:
-            raise InputError(
-                f"`{flag}` is for the plan of one image", hint="leave out `--shared`, or plan each"
-            )
+    if against is not None:
+        raise InputError(
+            "`--against` keeps the layers of one image; those that images share belong to all",
+            hint="save the plan of all, and compare each: "
+            f"`nixbridge plan SOURCE --plan FILE --against {against}`",
+        )
+    if plan_file is not None:
+        raise InputError(
+            "`--shared` makes a plan, and `--plan` follows one",
+            hint=f"follow it with each image: `nixbridge plan SOURCE --plan {plan_file}`",
+        )
+    if html is not None:
+        raise InputError(
+            "`--html` shows the plan of one image",
+            hint="save the plan of all, and show each: "
+            f"`nixbridge plan SOURCE --plan FILE --html {html}`",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

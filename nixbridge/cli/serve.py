@@ -10,17 +10,16 @@ from typing import Optional
 import typer
 
 from nixbridge import pipeline
+from nixbridge.cache import open_layer_cache
+from nixbridge.cli.layers import AGAINST, LayerWishes
 from nixbridge.cli.options import (
-    ARG,
-    ARGSTR,
-    ATTRIBUTE,
     N2C_EXACT,
     NO_CACHE,
     NO_NIX,
-    QUIET,
-    VERBOSE,
     WORKERS,
-    nix_arguments_of,
+    Evaluation,
+    Loudness,
+    Reading,
 )
 from nixbridge.delivery import PackOptions
 from nixbridge.destinations.served import Serving
@@ -39,9 +38,11 @@ def serve(
         metavar="ADDRESS:PORT",
         help="Where to listen; port 0 is a free one. Who can reach it can pull.",
     ),
-    attribute: Optional[str] = ATTRIBUTE,
-    arg: list[str] = ARG,
-    argstr: list[str] = ARGSTR,
+    *,
+    evaluation: Evaluation,
+    wishes: LayerWishes,
+    against: list[str] = AGAINST,
+    reading: Reading,
     no_nix: bool = NO_NIX,
     compression: str = typer.Option(
         "none",
@@ -52,20 +53,21 @@ def serve(
     no_cache: bool = NO_CACHE,
     workers: Optional[int] = WORKERS,
     n2c_exact: bool = N2C_EXACT,
-    verbose: int = VERBOSE,
-    quiet: int = QUIET,
+    loudness: Loudness,
 ) -> None:
     """Serve images as a registry that can only be read.
 
     For docker pull, skopeo and kind, until it is interrupted or terminated.
     """
-    console = context.obj.configure(verbose, quiet)
+    console = context.obj.configure(loudness)
     options = PackOptions(
         compression=Compression.parse(compression),
-        cache=None if no_cache else pipeline.open_layer_cache(os.environ, console),
+        cache=None if no_cache else open_layer_cache(os.environ, console.warn),
         workers=workers or default_workers(),
     )
     serving = Serving.parse(listen)
+    access = reading.access(context.obj, [*wishes.history, *against])
+    keeping = wishes.keeping(against, access)
     with contextlib.ExitStack() as stack:
         # Before anything is packed: the port may be taken.
         server = stack.enter_context(
@@ -77,15 +79,13 @@ def serve(
             described = stack.enter_context(
                 context.obj.described(
                     source,
-                    attribute,
-                    nix_arguments_of(arg, argstr),
+                    evaluation,
                     without_nix=no_nix,
                     is_n2c_exact=n2c_exact,
                 )
             )
-            delivery = pipeline.deliver(
-                described, pipeline.plan(described), [serving], console, options
-            )
+            layer_plan = wishes.plan(described, access, keeping, console.warn)
+            delivery = pipeline.deliver(described, layer_plan, [serving], console, options)
             references += delivery.references
         server.start()
         console.data("\n".join(f"{server.address}/{reference}" for reference in references))

@@ -8,20 +8,12 @@ from typing import Optional
 import typer
 
 from nixbridge import pipeline
-from nixbridge.cli.options import (
-    ARG,
-    ARGSTR,
-    ATTRIBUTE,
-    JSON,
-    QUIET,
-    SOURCE,
-    VERBOSE,
-    nix_arguments_of,
-)
+from nixbridge.cli.options import JSON, SOURCE, Evaluation, Loudness
 from nixbridge.description import description_document
 from nixbridge.errors import InputError
 from nixbridge.report.closure import closure_document, closure_table
 from nixbridge.source import SPEC_FILE_NAME, SpecSource, parse_source
+from nixbridge.texts import check_text, write_text
 
 
 def render(
@@ -35,11 +27,11 @@ def render(
     check: bool = typer.Option(
         False, "--check", help="Write nothing; fail if FILE is not what would be written."
     ),
-    verbose: int = VERBOSE,
-    quiet: int = QUIET,
+    *,
+    loudness: Loudness,
 ) -> None:
     """Print the Nix expression that a spec stands for."""
-    console = context.obj.configure(verbose, quiet)
+    console = context.obj.configure(loudness)
     source = parse_source(str(spec))
     if not isinstance(source, SpecSource):
         raise InputError(f"`{spec}` is not a spec", hint=f"render takes a `{SPEC_FILE_NAME}`")
@@ -49,40 +41,36 @@ def render(
     if output is None:
         console.data(text.removesuffix("\n"))
     elif check:
-        pipeline.check_text(output, text)
+        check_text(output, text)
     else:
-        pipeline.write_text(output, text)
+        write_text(output, text)
         console.say(f"wrote {output}")
 
 
 def show(
     context: typer.Context,
     source: str = SOURCE,
-    attribute: Optional[str] = ATTRIBUTE,
-    arg: list[str] = ARG,
-    argstr: list[str] = ARGSTR,
-    verbose: int = VERBOSE,
-    quiet: int = QUIET,
+    *,
+    evaluation: Evaluation,
+    loudness: Loudness,
 ) -> None:
     """Print the image description: what Nix says of the image, as JSON."""
-    console = context.obj.configure(verbose, quiet)
-    with context.obj.described(source, attribute, nix_arguments_of(arg, argstr)) as described:
+    console = context.obj.configure(loudness)
+    with context.obj.described(source, evaluation) as described:
         console.document(description_document(described.description))
 
 
 def closure(
     context: typer.Context,
     source: str = SOURCE,
-    attribute: Optional[str] = ATTRIBUTE,
-    arg: list[str] = ARG,
-    argstr: list[str] = ARGSTR,
+    *,
+    evaluation: Evaluation,
     is_json: bool = JSON,
-    verbose: int = VERBOSE,
-    quiet: int = QUIET,
+    loudness: Loudness,
 ) -> None:
     """List the store paths that the image is made of."""
-    console = context.obj.configure(verbose, quiet)
-    with context.obj.described(source, attribute, nix_arguments_of(arg, argstr)) as described:
+    console = context.obj.configure(loudness)
+    with context.obj.described(source, evaluation) as described:
         graph = described.description.closure
         if is_json:
             console.document(closure_document(graph))

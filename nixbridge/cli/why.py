@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import typer
 
-from nixbridge import pipeline
-from nixbridge.cli.options import (
-    ARG,
-    ARGSTR,
-    ATTRIBUTE,
-    JSON,
-    N2C_EXACT,
-    QUIET,
-    SOURCE,
-    VERBOSE,
-    nix_arguments_of,
-)
+from nixbridge.cli.layers import AGAINST, LayerWishes
+from nixbridge.cli.options import JSON, N2C_EXACT, SOURCE, Evaluation, Loudness, Reading
 from nixbridge.report.table import fold
 from nixbridge.report.why import explain, why_document, why_text
 
@@ -28,25 +16,28 @@ def why(
     path: str = typer.Argument(
         ...,
         metavar="PATH|NAME",
-        help="A store path, its name with or without the hash, or the name of a package.",
+        help="A store path or a file in one, its name with or without the hash, or the name of a "
+        "package.",
     ),
-    attribute: Optional[str] = ATTRIBUTE,
-    arg: list[str] = ARG,
-    argstr: list[str] = ARGSTR,
+    *,
+    evaluation: Evaluation,
+    wishes: LayerWishes,
+    against: list[str] = AGAINST,
+    reading: Reading,
     n2c_exact: bool = N2C_EXACT,
     is_json: bool = JSON,
-    verbose: int = VERBOSE,
-    quiet: int = QUIET,
+    loudness: Loudness,
 ) -> None:
     """Show why a store path is in the image, and in which layer.
 
     Also what it drags in: what would leave the image with it.
     """
-    console = context.obj.configure(verbose, quiet)
-    with context.obj.described(
-        source, attribute, nix_arguments_of(arg, argstr), is_n2c_exact=n2c_exact
-    ) as described:
-        answer = explain(described.description, pipeline.plan(described), described.base, path)
+    console = context.obj.configure(loudness)
+    access = reading.access(context.obj, [*wishes.history, *against])
+    keeping = wishes.keeping(against, access)
+    with context.obj.described(source, evaluation, is_n2c_exact=n2c_exact) as described:
+        layer_plan = wishes.plan(described, access, keeping, console.warn)
+        answer = explain(described.description, layer_plan, described.base, path)
     if is_json:
         console.document(why_document(answer))
     else:

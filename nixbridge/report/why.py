@@ -85,8 +85,8 @@ def explain(
 ) -> Why:
     """Tell why the paths called `wanted` are in the image.
 
-    `wanted` is a store path, its last part, its name, or the name of a package. The layers of the
-    image that it builds upon, `base`, are below its own.
+    `wanted` is a store path or a file in one, its last part, its name, or the name of a package.
+    The layers of the image that it builds upon, `base`, are below its own.
 
     Raises `InputError`: there is none in the image.
     """
@@ -112,11 +112,13 @@ def find_paths(graph: ClosureGraph, wanted: str) -> tuple[StorePath, ...]:
     Raises `InputError`: there is none; the hint has those whose names are like it.
     """
     ways: tuple[Callable[[StorePath], str], ...] = (
-        lambda path: path.text,
         lambda path: path.base_name,
         lambda path: path.name,
         lambda path: PackageName.parse(path.name).name,
     )
+    for info in graph:
+        if f"{wanted}/".startswith(f"{info.path}/"):
+            return (info.path,)
     for way in ways:
         found = [info for info in graph if way(info.path) == wanted.rstrip("/")]
         if found:

@@ -337,7 +337,9 @@ def test_a_page_that_cannot_be_written_is_an_error(
 def test_a_page_is_of_one_image(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plan", "a", "b", "--shared", "--html", "page.html"]) == 2
     assert capsys.readouterr().err == (
-        "error: `--html` is for the plan of one image\n  hint: leave out `--shared`, or plan each\n"
+        "error: `--html` shows the plan of one image\n"
+        "  hint: save the plan of all, and show each: "
+        "`nixbridge plan SOURCE --plan FILE --html page.html`\n"
     )
 
 

@@ -88,6 +88,7 @@ def test_the_document_holds_the_same() -> None:
         ("openssl-3.0.14", ["openssl-3.0.14"]),
         (store_path("shop-1.4").base_name, ["shop-1.4"]),
         (f"{store_path('shop-1.4')}/", ["shop-1.4"]),
+        (f"{store_path('openssl-3.0.14')}/lib/libssl.so.3", ["openssl-3.0.14"]),
     ],
 )
 def test_a_path_has_many_names(wanted: str, found: list[str]) -> None:
