@@ -8,7 +8,7 @@ of the input.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
 from typing import Self
@@ -23,6 +23,8 @@ class ClosureGraph:
     """A closed, acyclic set of `PathInfo`, sorted by path."""
 
     infos: Mapping[StorePath, PathInfo]
+    # What `references_first` returned: it is asked for several times of a large graph.
+    _order: list[StorePath] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, infos: Iterable[PathInfo]) -> Self:
@@ -91,6 +93,8 @@ class ClosureGraph:
                 raise PlanError(f"`{path}` is not in the closure")
             reached.add(path)
             waiting.extend(self.infos[path].references)
+        if len(reached) == len(self):
+            return self
         # A part that holds all that it reaches is closed and acyclic as the whole is.
         return ClosureGraph(
             MappingProxyType({path: info for path, info in self.infos.items() if path in reached})
@@ -102,11 +106,13 @@ class ClosureGraph:
         By how many steps lead down from them, then by their names: hashes decide only where two
         paths have one name.
         """
-        steps: dict[StorePath, int] = {}
-        for path in self._sorter().static_order():
-            below = (steps[other] for other in self.infos[path].references if other != path)
-            steps[path] = 1 + max(below, default=0)
-        return tuple(sorted(steps, key=lambda path: (steps[path], path.name, path)))
+        if not self._order:
+            steps: dict[StorePath, int] = {}
+            for path in self._sorter().static_order():
+                below = [steps[other] for other in self.infos[path].references if other != path]
+                steps[path] = 1 + max(below, default=0)
+            self._order.extend(sorted(steps, key=lambda path: (steps[path], path.name, path)))
+        return tuple(self._order)
 
     @property
     def closure_size_bytes(self) -> int:

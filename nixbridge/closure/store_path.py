@@ -40,6 +40,10 @@ class StorePath:
                 hint="a store path looks like `/nix/store/HASH-NAME`, with nothing after the name",
             )
 
+    def __hash__(self) -> int:
+        """Return the hash of the text: a dataclass would make a tuple of it each time."""
+        return hash(self.text)
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Return the store path that `text` is.

@@ -26,7 +26,7 @@ class CostModel:
     fast. Paths that `weights` leaves out weigh 1.
     """
 
-    __slots__ = ("_closures", "_graph", "_planes", "total_weight")
+    __slots__ = ("_closures", "_graph", "_is_even", "_planes", "total_weight")
 
     def __init__(self, graph: ClosureGraph, weights: Mapping[StorePath, float]) -> None:
         self._graph = graph
@@ -41,12 +41,18 @@ class CostModel:
                     bits |= self._closures[reference]
             self._closures[path] = bits
         self._planes = _planes(members, len(graph))
+        # Every bit counts the same.
+        self._is_even = len(members) == 1 and len(self._planes) == 1
         self.total_weight = self.weigh((1 << len(graph)) - 1)
 
     @property
     def has_many_weights(self) -> bool:
         """Whether to weigh takes several times as long as where all paths weigh the same."""
         return len(self._planes) > _FEW_PLANES
+
+    def closure_of(self, path: StorePath) -> int:
+        """Return the set of all that `path` refers to, itself included."""
+        return self._closures[path]
 
     def closure_bits(self, paths: Iterable[StorePath]) -> int:
         """Return the set of all that `paths` refer to, themselves included."""
@@ -57,6 +63,8 @@ class CostModel:
 
     def weigh(self, bits: int) -> int:
         """Return the weight of a set of paths, in small units."""
+        if self._is_even:
+            return bits.bit_count() << self._planes[0][0]
         weight = 0
         for plane, members in self._planes:
             weight += (bits & members).bit_count() << plane

@@ -43,7 +43,7 @@ class _Layers:
     def __init__(self, model: CostModel, graph: ClosureGraph, paths: Sequence[StorePath]) -> None:
         self._weigh = model.weigh
         self.sizes = [graph[path].nar_size_bytes for path in paths]
-        self.closures = [model.closure_bits((path,)) for path in paths]
+        self.closures = [model.closure_of(path) for path in paths]
         self.weights = [model.weigh(bits) for bits in self.closures]
         self.members = [[number] for number in range(len(paths))]
         # In the order in which they came to be.
@@ -62,20 +62,32 @@ class _Layers:
         return layer
 
     def cheapest(self, layer: int, others: Iterable[int]) -> _Merge | None:
-        """Return the merge of `layer` that adds least to the cost; the first of equal ones."""
+        """Return the merge of `layer` that adds least to the cost; with the first of equal ones.
+
+        Each of two layers then changes whenever the other does. What that costs at least is known
+        from their weights, and mostly is too much already.
+        """
         weigh, sizes, closures, weights = self._weigh, self.sizes, self.closures, self.weights
-        size, closure, cost = sizes[layer], closures[layer], sizes[layer] * weights[layer]
-        found: _Merge | None = None
-        least = 0
-        for other in others:
-            added = (
-                (size + sizes[other]) * weigh(closure | closures[other])
-                - cost
-                - sizes[other] * weights[other]
+        size, closure, weight = sizes[layer], closures[layer], weights[layer]
+        at_least = [
+            (
+                size * (weights[other] - weight)
+                if weights[other] > weight
+                else sizes[other] * (weight - weights[other]),
+                other,
             )
-            if found is None or added < least:
-                least, found = added, (added, layer, other)
-        return found
+            for other in others
+        ]
+        at_least.sort()
+        found: tuple[int, int] | None = None
+        for least, other in at_least:
+            if found is not None and least > found[0]:
+                break
+            shared = weigh(closure & closures[other])
+            added = size * (weights[other] - shared) + sizes[other] * (weight - shared)
+            if found is None or (added, other) < found:
+                found = added, other
+        return None if found is None else (found[0], layer, found[1])
 
     def merge(self, layer: int, other: int) -> int:
         """Make one layer of two."""
