@@ -22,14 +22,14 @@ function byId(id) {
 
 /** Make an element; `children` are elements and texts. */
 function make(name, attributes = {}, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
+  return fill(document.createElement(name), attributes, children);
 }
 
-function makeSvg(name, attributes = {}, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+function makeSvg(name, attributes, ...children) {
+  return fill(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
+}
+
+function fill(element, attributes, children) {
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   element.append(...children);
   return element;
@@ -77,7 +77,7 @@ function formatCell(kind, value) {
   return String(value);
 }
 
-/** Call `draw` now, and whenever the width of `element` changes. */
+/** Call `draw` soon, and whenever the width of `element` changes. */
 function drawToWidth(element, draw) {
   let width = 0;
   new ResizeObserver(() => {

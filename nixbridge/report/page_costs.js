@@ -36,7 +36,7 @@ function curveMark(curve, [x, y]) {
 /** Return what a curve says of plans of at most `count` layers, null if nothing. */
 function costAt(curve, count) {
   const points = curve.points.filter(([layers]) => layers <= count);
-  return points.length ? points[points.length - 1][1] : null;
+  return points.length ? points.at(-1)[1] : null;
 }
 
 /** Return the numbers of layers that there is a plan for, in order. */
@@ -46,6 +46,7 @@ function layerCounts() {
   return [...new Set([...all, own.layers])].sort((a, b) => a - b);
 }
 
+/** Return about four round numbers, from 0 up to `most`. */
 function niceTicks(most) {
   const rough = most / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -58,7 +59,7 @@ function chartPlaces(width, height) {
   const { curves, own } = data.costs;
   const counts = layerCounts();
   const least = counts[0];
-  const most = counts[counts.length - 1];
+  const most = counts.at(-1);
   const mostBytes = Math.max(own.cost,
     ...curves.flatMap((curve) => curve.points.map(([, cost]) => cost)));
   const spread = Math.log(most / least) || 1;

@@ -1,8 +1,9 @@
 // The treemap: layers, and in them store paths, as areas.
 //
-// A tile is made of an item: its `size`; `labels`, the longest first, of which one is shown if there
-// is room (a name may be cut off, a number may not); `words`, which say it all, in the tip and to
-// whoever does not see it; and of a layer its `tone`, which are the classes of how it looks.
+// A tile is made of an item: its `size`; `labels`, the longest first, of which one is shown if
+// there is room (a name may be cut off, a number may not); `words`, which say it all, in the tip
+// and to whoever does not see it. Of a path there is `at`; of a layer its `leaves`, which are the
+// items of its paths, and its `tone`, which are the classes of how it looks.
 
 const STEPS = [0.02, 0.1, 0.25, 0.5];
 const STEP_WORDS = ["under 2 %", "2 to 10 %", "10 to 25 %", "25 to 50 %", "50 % and more"];
@@ -25,7 +26,7 @@ function squarify(items, box) {
   let at = 0;
   while (at < items.length) {
     const side = Math.min(width, height);
-    let row = [];
+    const row = [];
     let area = 0;
     let worst = Infinity;
     while (at + row.length < items.length) {
@@ -64,7 +65,7 @@ function squarify(items, box) {
 function withRest(items, area, least, makeRest) {
   const ordered = items.filter((item) => item.size > 0).sort((a, b) => b.size - a.size);
   const scale = area / sum(ordered.map((item) => item.size));
-  let count = ordered.findIndex((item) => item.size * scale < least);
+  const count = ordered.findIndex((item) => item.size * scale < least);
   if (count < 0 || count === ordered.length - 1) return ordered;
   const rest = ordered.splice(count);
   // Itself too small to be seen, it is as wide as it must be.
@@ -75,6 +76,8 @@ function withRest(items, area, least, makeRest) {
 const total = sum(data.layers.map((layer) => layer.size));
 const hasProbabilities = data.layers.some((layer) => layer.probability !== null);
 const hasStates = data.layers.some((layer) => layer.state !== null);
+// Of the tile of a path, which can be chosen if there is something to show of it.
+const leafClass = hasReferences ? "leaf" : "";
 
 function layerWords(layer) {
   const words = [`Layer ${layer.number}: ${formatSize(layer.size)}, `
@@ -127,6 +130,7 @@ function pathItem(at, layer) {
   return { at, size, labels: [`${title} ${formatSize(size)}`, title], words: pathWords(at, layer) };
 }
 
+/** Return an item for all that are too small for a tile of their own. */
 function restItem(items, noun) {
   return {
     labels: [`${items.length} more`, `+${items.length}`],
@@ -158,13 +162,13 @@ function drawMap() {
 
 /** Make a label of a tile, with the longest text that there is room for, if there is any. */
 function tileLabel(item, width) {
-  ruler.font = `${item.leaves ? 600 : 400} ${LABEL_FONT}`;
+  const isLayer = item.tone !== undefined;
+  const isPath = item.at !== undefined;
+  ruler.font = `${isLayer ? 600 : 400} ${LABEL_FONT}`;
   const fitting = item.labels.find((label) =>
     ruler.measureText(label).width <= width - LABEL_PADDING);
-  const isName = item.at !== undefined;
-  const text = fitting ?? (isName && width >= LEAST_NAME_WIDTH ? item.labels.at(-1) : "");
-  return make("span", { class: item.leaves ? "label heading" : "label", "aria-hidden": "true" },
-    text);
+  const text = fitting ?? (isPath && width >= LEAST_NAME_WIDTH ? item.labels.at(-1) : "");
+  return make("span", { class: isLayer ? "label heading" : "label", "aria-hidden": "true" }, text);
 }
 
 /** Make a tile at a place in a box; the lines of its label are those of `items`. */
@@ -188,17 +192,17 @@ function tileAt(place, box, classes, level, items) {
 function layerTile(item, place, box, least) {
   const { leaves, tone } = item;
   if (leaves.length === 1)
-    return tileAt(place, box, `layer ${hasReferences ? "leaf" : ""} ${tone}`, 1, [item, ...leaves]);
-  const tile = tileAt(place, box, `layer ${tone}`, 1, [item]);
+    return tileAt(place, box, `${leafClass} ${tone}`, 1, [item, ...leaves]);
+  const tile = tileAt(place, box, tone, 1, [item]);
   // As page.css has it: the border, the gap at the sides, and the layer's own label above.
   const inside = { x: 0, y: 0, width: place.width - 4, height: place.height - LABEL_HEIGHT - 4 };
   if (!leaves.length || inside.width < 24 || inside.height < 16) return tile;
   const shown = withRest(leaves, inside.width * inside.height, least,
-    (rest) => ({ ...restItem(rest, "paths"), leaves: null }));
+    (rest) => restItem(rest, "paths"));
   const group = make("div", { class: "paths", role: "group" });
   squarify(shown, inside).forEach((spot, index) => {
-    const isLeaf = hasReferences && shown[index].at !== undefined;
-    group.append(tileAt(spot, inside, isLeaf ? "inner leaf" : "inner", 2, [shown[index]]));
+    const classes = shown[index].at === undefined ? "" : leafClass;
+    group.append(tileAt(spot, inside, classes, 2, [shown[index]]));
   });
   tile.setAttribute("aria-expanded", "true");
   tile.append(group);
@@ -238,12 +242,13 @@ function chooseTile(tile) {
 
 /** Return the tones that there are, and what each of them means. */
 function mapLegend() {
-  if (!hasProbabilities) return [["plain", "kept"], ["fresh sent", "sent"]];
+  const framed = hasReferences ? [["chosen", "framed: the path below"]] : [];
+  if (!hasProbabilities) return [["plain", "kept"], ["fresh sent", "sent"], ...framed];
   const legend = STEP_WORDS.map((words, step) => [`step-${step}`, words]);
   if (data.layers.some((layer) => layer.probability === null))
     legend.push(["plain", "of the base image: not known"]);
   if (hasStates) legend.push(["plain sent", "hatched: a push sends it"]);
-  return legend;
+  return [...legend, ...framed];
 }
 
 function startMap() {

@@ -24,6 +24,7 @@ function chainTo(target) {
   return chain;
 }
 
+/** Return how many paths a path needs, itself included, and their size. */
 function closureSize(target) {
   const seen = new Set([target]);
   for (const at of seen) data.paths[at].references.forEach((to) => seen.add(to));
@@ -38,18 +39,18 @@ function pathButton(at, cls) {
   return button;
 }
 
-function neighbourList(title, indices) {
-  const ordered = [...indices].sort((a, b) => data.paths[b].size - data.paths[a].size);
+function neighbourList(title, neighbours) {
+  const ordered = [...neighbours].sort((a, b) => data.paths[b].size - data.paths[a].size);
   const list = make("ul");
-  const fill = (shown) => {
+  const show = (shown) => {
     list.replaceChildren(...shown.map((at) => make("li", {}, pathButton(at, "node"))));
   };
-  fill(ordered.slice(0, MOST_NEIGHBOURS));
+  show(ordered.slice(0, MOST_NEIGHBOURS));
   if (ordered.length > MOST_NEIGHBOURS) {
     const more = make("button", { type: "button", class: "link" },
       `and ${ordered.length - MOST_NEIGHBOURS} more`);
     more.addEventListener("click", () => {
-      fill(ordered);
+      show(ordered);
       list.querySelectorAll("button")[MOST_NEIGHBOURS].focus();
       drawEdges();
     });
@@ -117,6 +118,7 @@ function drawEdges() {
   neighbours.prepend(edges);
 }
 
+/** Put a frame around the tiles of the path that is shown. */
 function markChosen() {
   document.querySelectorAll(".tile.chosen").forEach((tile) => tile.classList.remove("chosen"));
   if (chosen === null) return;
@@ -126,13 +128,12 @@ function markChosen() {
 
 /** Return the paths whose names hold `word`: those that begin with it first, then by size. */
 function findPaths(word) {
-  const wanted = word.trim().toLowerCase();
+  const wanted = word.toLowerCase();
   const found = [[], []];
-  if (wanted)
-    data.paths.forEach((path, at) => {
-      const place = `${path.title} ${path.path}`.toLowerCase().indexOf(wanted);
-      if (place >= 0) found[place === 0 ? 0 : 1].push(at);
-    });
+  data.paths.forEach((path, at) => {
+    const place = `${path.title} ${path.path}`.toLowerCase().indexOf(wanted);
+    if (place >= 0) found[place === 0 ? 0 : 1].push(at);
+  });
   const bySize = (a, b) => data.paths[b].size - data.paths[a].size;
   return found.flatMap((group) => group.sort(bySize));
 }
@@ -142,17 +143,20 @@ function startPath() {
   byId("path").hidden = false;
   const input = byId("path-input");
   input.addEventListener("input", () => {
-    byId("path-names").replaceChildren(...findPaths(input.value).slice(0, MOST_NAMES).map((at) =>
+    const found = findPaths(input.value.trim()).slice(0, MOST_NAMES);
+    byId("path-names").replaceChildren(...found.map((at) =>
       make("option", { value: data.paths[at].title })));
   });
   byId("path-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    const wanted = input.value;
+    const wanted = input.value.trim();
+    if (!wanted) return;
     const found = findPaths(wanted);
     if (found.length) choose(found[0]);
-    byId("path-status").textContent = found.length > 1
-      ? `${found.length} names have “${wanted}” in them; this is the first.`
-      : found.length ? "" : `No path has “${wanted}” in its name.`;
+    if (found.length !== 1)
+      byId("path-status").textContent = found.length
+        ? `${found.length} names have “${wanted}” in them; this is the first.`
+        : `No path has “${wanted}” in its name.`;
   });
   drawToWidth(byId("path-figure"), drawEdges);
   // Begin with the root that refers to most, or with the largest path.

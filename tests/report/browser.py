@@ -12,7 +12,7 @@ import re
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ _KEYS = {"Tab": "\ue004", "Enter": "\ue007", "Escape": "\ue00c", "End": "\ue010"
 @dataclass
 class Browser:
     session: str
-    messages: list[dict[str, Any]] = field(default_factory=list)
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         data = None if method == "GET" else json.dumps(body or {}).encode()
@@ -54,18 +53,20 @@ class Browser:
 
     def open(self, page: Path, *, width: int = 1200, height: int = 900, is_dark: bool = False,
              has_scripts: bool = True) -> None:  # fmt: skip
-        """Show a file; what is said in the console before is forgotten."""
+        """Show a file; nothing may be said in the console of the one before."""
+        assert self.log("browser") == []
         self.devtools("Emulation.setDeviceMetricsOverride", width=width, height=height,
                       deviceScaleFactor=1, mobile=width < 500)  # fmt: skip
-        self.devtools("Emulation.setEmulatedMedia", features=[
-            {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
-        ])  # fmt: skip
+        self.emulate(is_dark=is_dark)
         self.devtools("Emulation.setScriptExecutionDisabled", value=not has_scripts)
-        self.log("browser")
         self.log("performance")
         self.call("POST", "/url", {"url": page.as_uri()})
         if has_scripts:
             self.settle()
+
+    def emulate(self, *, media: str = "", is_dark: bool = False) -> None:
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
+        self.devtools("Emulation.setEmulatedMedia", media=media, features=[scheme])
 
     def settle(self) -> None:
         """Wait until what is drawn to the width of the window has been drawn."""
@@ -90,6 +91,15 @@ class Browser:
         self.call("POST", "/actions", {"actions": [
             {"type": "key", "id": "keyboard", "actions": actions}
         ]})  # fmt: skip
+        self.settle()
+
+    def point(self, selector: str) -> None:
+        """Move the pointer to the middle of an element."""
+        element = self.call("POST", "/element", {"using": "css selector", "value": selector})
+        self.call("POST", "/actions", {"actions": [{
+            "type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"},
+            "actions": [{"type": "pointerMove", "origin": element, "x": 0, "y": 0}],
+        }]})  # fmt: skip
         self.settle()
 
     def click(self, selector: str) -> None:

@@ -18,6 +18,7 @@ from nixbridge import cli
 from nixbridge.description import ImageDescription, NixDatabaseRequest
 from nixbridge.image import BaseImage
 from nixbridge.layering import PlanOptions, plan_layers
+from nixbridge.report import page as page_module
 from nixbridge.report.contents import Contents, contents_of_plan
 from nixbridge.report.cost_curves import CostCurves, cost_curves
 from nixbridge.report.diff import compare
@@ -288,6 +289,49 @@ def test_paths_of_one_name_are_told_apart() -> None:
     paths = [store_path("source"), store_path("source", "other"), store_path("bash-5.2")]
     first, second = (path.hash_part[:7] for path in paths[:2])
     assert path_titles(paths) == [f"source ({first}…)", f"source ({second}…)", "bash-5.2"]
+
+
+def test_lines_and_marks_have_contrast_in_both_schemes() -> None:
+    """Of 3 at least, against what is beside them (WCAG 1.4.11); texts are tested in a browser."""
+    text = Path(page_module.__file__).with_name("page.css").read_text()
+    light, dark = (
+        dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6});", block))
+        for block in re.findall(r":root \{(.*?)\}", text, re.DOTALL)
+    )
+    assert light.keys() == dark.keys()
+    fills = ["plain", "fresh", *(f"step-{step}" for step in range(5))]
+    for colours in (light, dark):
+        for line in ("mark", "accent", "text"):
+            assert contrast(colours[line], colours["page"]) >= 3
+        for fill in fills:
+            # The ring around a tile has two colours: one of them can always be seen.
+            ring = (contrast(colours[one], colours[fill]) for one in ("tile-text", "page"))
+            assert max(ring) >= 3
+            assert contrast(colours["tile-text"], colours[fill]) >= 4.5
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours as https://www.w3.org/TR/WCAG22/ defines it."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = (
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        )
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_the_script_makes_no_markup_of_texts() -> None:
+    folder = Path(page_module.__file__).parent
+    scripts = "".join(file.read_text() for file in sorted(folder.glob("page*.js")))
+    assert len(scripts) > 10_000
+    refused = (
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|fetch\("
+    )
+    assert re.findall(refused, scripts) == []
 
 
 def test_a_table_without_rows_says_so_in_words() -> None:

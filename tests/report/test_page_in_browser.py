@@ -26,8 +26,8 @@ from nixbridge.report.page import (
     page_html,
 )
 from report.browser import Browser, chromium
-from report.sample_closure import SHOP, SampleClosure
-from report.test_page import HOSTILE, empty_page, plan_page
+from report.sample_closure import SHOP, SampleClosure, base_image
+from report.test_page import HOSTILE, empty_page, plan_page, published
 
 pytestmark = [pytest.mark.tools, pytest.mark.timeout(120)]
 
@@ -42,12 +42,20 @@ def browser(
         yield browser
 
 
+@pytest.fixture(autouse=True)
+def _no_message_in_the_console(browser: Browser) -> Iterator[None]:
+    """Whatever is clicked and typed, no script fails and nothing is refused."""
+    yield
+    assert browser.log("browser") == []
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Write a page of each kind."""
     folder = tmp_path_factory.mktemp("pages")
     texts = {
         "plan": plan_page(),
+        "against": against_page(),
         "diff": diff_page(),
         "hostile": page_html(hostile_page()),
         "large": page_html(large_page()),
@@ -56,6 +64,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, text in texts.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
     return {name: folder / f"{name}.html" for name in texts}
+
+
+def against_page() -> str:
+    """Return the page of a plan upon a base image, against an image that is out."""
+    base = base_image(9_000_000, 4_000_000)
+    old = published(SampleClosure(SHOP, rebuilt=frozenset({"programs"})), base)
+    return plan_page(base=base, against=old)
 
 
 def diff_page() -> str:
@@ -142,6 +157,10 @@ def texts(browser: Browser, selector: str) -> list[str]:
     return found
 
 
+def background(browser: Browser) -> str:
+    return str(browser.run("return getComputedStyle(document.documentElement).backgroundColor"))
+
+
 def focused(browser: Browser) -> str:
     return str(
         browser.run(
@@ -153,18 +172,18 @@ def focused(browser: Browser) -> str:
 
 @pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [PHONE_WIDTH, 1200])
-@pytest.mark.parametrize("name", ["plan", "diff", "hostile", "large", "empty"])
+@pytest.mark.parametrize("name", ["plan", "against", "diff", "hostile", "large", "empty"])
 def test_a_page_opens_without_errors_or_requests_and_fits_the_window(
     browser: Browser, pages: dict[str, Path], name: str, width: int, *, is_dark: bool
 ) -> None:
     browser.open(pages[name], width=width, is_dark=is_dark)
-    assert browser.log("browser") == []
     assert browser.requests() == [pages[name].as_uri()]
     assert browser.run("return document.documentElement.scrollWidth") <= width
+    assert background(browser) == ("rgb(16, 19, 23)" if is_dark else "rgb(255, 255, 255)")
 
 
 @pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("name", ["plan", "diff"])
+@pytest.mark.parametrize("name", ["plan", "against", "diff"])
 def test_all_texts_have_contrast(
     browser: Browser, pages: dict[str, Path], name: str, *, is_dark: bool
 ) -> None:
@@ -272,12 +291,49 @@ def test_areas_are_sizes(browser: Browser, pages: dict[str, Path]) -> None:
 
 def test_the_tip_follows_the_pointer(browser: Browser, pages: dict[str, Path]) -> None:
     browser.open(pages["plan"])
-    browser.run(
-        "document.querySelector('.map .leaf').dispatchEvent("
-        "new MouseEvent('mouseover', { bubbles: true }))"
+    browser.point(".map .leaf")
+    assert texts(browser, "#tip")[0].split("\n") == [
+        "python3-3.12.5",
+        "90 MB, 69 % of the image, in layer 5",
+        "92 MB with all that nothing else needs",
+    ]
+    browser.point("h1")
+    assert browser.run("return document.querySelector('#tip').hidden")
+
+
+def test_a_click_on_a_tile_shows_its_path_and_frames_it(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    browser.open(pages["plan"])
+    browser.click(".leaf[aria-label^='openssl-3.0.14-man']")
+    assert texts(browser, ".centre .name") == ["openssl-3.0.14-man"]
+    framed = browser.run(
+        "return [...document.querySelectorAll('.tile.chosen')].map((tile) => tile.ariaLabel)"
     )
-    assert "in layer" in texts(browser, "#tip")[0]
-    assert "Brings" not in texts(browser, "#tip")[0]
+    assert [label.split(".")[0:4] for label in framed] == [
+        ["openssl-3", "0", "14-man", " 900 kB, 1 % of the image, in layer 5"]
+    ]
+    # A layer itself is no path; of one with a single path, it is that one.
+    browser.click("[aria-label^='Layer 1:'] .label.heading")
+    assert texts(browser, ".centre .name") == ["glibc-2.40"]
+
+
+def test_labels_of_tiles_are_not_cut_in_height_nor_numbers_in_width(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    for name, width in (("plan", 1200), ("large", 1200), ("large", PHONE_WIDTH)):
+        browser.open(pages[name], width=width)
+        cut = browser.run(
+            """
+            return [...document.querySelectorAll(".label")].filter((label) => label.textContent)
+              .filter((label) => label.getBoundingClientRect().bottom
+                > label.parentElement.getBoundingClientRect().bottom
+                || (label.matches(".heading") && label.scrollWidth > label.clientWidth))
+              .map((label) => label.textContent)
+            """
+        )
+        assert cut == []
+        assert browser.run("return document.querySelectorAll('.label.heading').length") > 3
 
 
 def test_neighbours_are_walked_by_clicks_and_keys(browser: Browser, pages: dict[str, Path]) -> None:
@@ -321,6 +377,105 @@ def test_the_curves_are_read_by_keyboard(browser: Browser, pages: dict[str, Path
     assert browser.run(slider, "aria-valuenow") == "2"
 
 
+def test_all_that_the_tab_key_reaches_is_seen_and_has_a_mark(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    browser.open(pages["against"])
+    reached = []
+    for _ in range(60):
+        browser.press("Tab")
+        focus = browser.run(
+            """
+            const at = document.activeElement;
+            const { outlineStyle, outlineWidth } = getComputedStyle(at);
+            const { left, top, right, bottom } = at.getBoundingClientRect();
+            return { name: at.getAttribute("aria-label") || at.innerText || at.id,
+              isMarked: outlineStyle === "solid" && parseFloat(outlineWidth) >= 3,
+              isSeen: right > 0 && left < innerWidth && bottom > 0 && top < innerHeight,
+              section: at.closest("section")?.id ?? "" };
+            """
+        )
+        assert focus["isMarked"], focus
+        assert focus["isSeen"], focus
+        reached.append((focus["section"], focus["name"].split(":")[0]))
+        if focus["section"] == "costs":
+            break
+    assert reached[:4] == [
+        ("", "Skip to the contents"), ("map", "Layer 7"), ("cost", "Number of layers"),
+        ("path", "path-input"),
+    ]  # fmt: skip
+    # Tables that are seen as a whole are no stop, but their titles are, and what is in them.
+    assert ("layers", "Layer") in reached
+    assert ("paths", "Filter Store paths") in reached
+    assert ("paths", "python3-3.12.5") in reached
+
+
+def test_a_phone_shows_all_that_is_done_within_its_width(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    browser.open(pages["against"], width=PHONE_WIDTH, is_dark=True)
+    browser.click("#paths th:nth-child(1) button")
+    browser.click("#paths tbody tr:last-child button")
+    assert texts(browser, ".centre .name") == ["zlib-1.3"]
+    browser.run("document.querySelector('#paths input').focus()")
+    browser.press("curl")
+    assert texts(browser, "#paths .count") == ["1 of 9 rows"]
+    assert browser.run("return document.documentElement.scrollWidth") <= PHONE_WIDTH
+    # What is wider than the window scrolls by itself, and by keyboard.
+    assert browser.run(
+        "const at = document.querySelector('#layers .scroll'); "
+        "return at.scrollWidth > at.clientWidth && at.tabIndex === 0"
+    )
+
+
+def test_paper_is_white_and_has_no_buttons(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["against"], width=700, is_dark=True)
+    browser.emulate(media="print", is_dark=True)
+    assert background(browser) == "rgb(255, 255, 255)"
+    shown = (
+        "return [...document.querySelectorAll(arguments[0])]"
+        ".filter((each) => each.checkVisibility()).length"
+    )
+    assert browser.run(shown, "form, input, .more, #tip, .keys") == 0
+    assert browser.run(shown, ".tile, .chart, table") > 10
+    assert browser.run("return document.documentElement.scrollWidth") <= 700
+
+
+def test_a_plan_against_an_image_shows_what_is_sent_without_colour(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    browser.open(pages["against"])
+    assert texts(browser, "#map-legend li")[-3:] == [
+        "of the base image: not known", "hatched: a push sends it", "framed: the path below",
+    ]  # fmt: skip
+    hatched = browser.run(
+        "return [...document.querySelectorAll('.map > .tile')].filter((tile) => "
+        "getComputedStyle(tile).backgroundImage !== 'none').map((tile) => tile.ariaLabel)"
+    )
+    assert len(hatched) == 1
+    assert hatched[0].startswith("Layer 7: 92 MB")
+    assert hatched[0].endswith("Is sent")
+
+
+def test_more_rows_and_names_come_when_they_are_asked_for(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    browser.open(pages["large"])
+    rows = "return document.querySelectorAll('#paths tbody tr').length"
+    assert texts(browser, "#paths .count") == ["20000 rows, 50 shown"]
+    browser.click("#paths .more")
+    assert browser.run(rows) == 250
+    # The focus goes on where the new rows begin.
+    assert browser.run("return document.activeElement.closest('tr').rowIndex") == 51
+    browser.run("document.querySelector('#path-input').select()")
+    browser.press("PACKAGE777")
+    names = browser.run(
+        "return [...document.querySelectorAll('#path-names option')].map((each) => each.value)"
+    )
+    assert len(names) == 11
+    assert all(name.startswith("package777") for name in names)
+
+
 def test_rows_are_walked_by_keyboard(browser: Browser, pages: dict[str, Path]) -> None:
     browser.open(pages["plan"])
     browser.run("document.querySelector('#paths tbody button').focus()")
@@ -334,7 +489,7 @@ def test_a_comparison_tells_kept_from_sent_in_words(
     browser: Browser, pages: dict[str, Path]
 ) -> None:
     browser.open(pages["diff"])
-    assert texts(browser, "#map-legend li") == ["kept", "sent"]
+    assert texts(browser, "#map-legend li") == ["kept", "sent", "framed: the path below"]
     labels = browser.run(
         "return [...document.querySelectorAll('.map > .tile')].map((tile) => tile.ariaLabel)"
     )
