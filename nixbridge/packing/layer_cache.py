@@ -154,6 +154,8 @@ class LayerCache:
     def _insert(self, connection: sqlite3.Connection, rows: Sequence[_Row]) -> None:
         now = int(time.time())
         connection.execute("begin immediate")
+        # Else what was used while the clock was wrong would outlive all that is used after that.
+        connection.execute("update layers set used_at = ? where used_at > ?", (now, now))
         connection.executemany(
             f"insert or replace into layers ({_COLUMNS}, used_at, weight_bytes) "  # noqa: S608
             "values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -198,6 +200,7 @@ class LayerCache:
     ) -> None:
         now = int(time.time())
         connection.execute("begin immediate")
+        connection.execute("update places set seen_at = ? where seen_at > ?", (now, now))
         connection.executemany(
             "insert or replace into places (registry, digest, repository, checksum, seen_at) "
             "values (?, ?, ?, ?, ?)",

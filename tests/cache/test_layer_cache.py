@@ -146,6 +146,21 @@ def test_what_was_not_used_for_long_goes_first(
     assert cache.path.stat().st_size < 3 * cache.limit_bytes
 
 
+def test_a_clock_that_was_ahead(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was used while it was wrong does not stay for ever, and all else is kept as ever."""
+    cache.limit_bytes = 20 * (400 + len(recipe(10).text))
+    for number in range(60):
+        clock_seconds = 4_000_000_000 if number < 20 else 1_000_000_000 + number
+        monkeypatch.setattr(time, "time", lambda now=clock_seconds: float(now))
+        cache.remember([number])
+        cache.open().remember_places("r", "a", [digest(number)])
+    assert cache.find(range(60)) == set(range(40, 60))
+    one_run = cache.open()
+    assert [number for number in range(60) if one_run.repositories("r", digest(number))] == [
+        *range(60 - cache.limit_bytes // 1000, 60)
+    ]
+
+
 def test_a_layer_that_is_too_large_alone_is_not_kept(cache: Cache) -> None:
     cache.limit_bytes = 5000
     cache.open().remember({recipe(1, paths=100): known(1)})
