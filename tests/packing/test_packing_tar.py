@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -153,6 +154,50 @@ def test_file_that_cannot_be_read_is_named(tmp_path: Path, place: Path, size_byt
     with pytest.raises(PackError) as caught:
         write_tar(tree, io.BytesIO())
     assert caught.value.message == f"reading `{PATH}/file` failed: is a directory"
+
+
+@pytest.mark.parametrize("size_bytes", [10, 3 * MIB, None], ids=["small", "large", "directory"])
+def test_what_a_plain_user_may_not_read_is_named(size_bytes: int | None) -> None:
+    """Root may read everything, so root becomes somebody else for this."""
+
+    def pack() -> str:
+        if os.getuid() == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        try:
+            write_tar(tree_of(root), io.BytesIO())
+        except PackError as error:
+            return error.message
+        return "it was read"
+
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        place = StoreRoot(root).locate(PATH) / "secret"
+        place.parent.mkdir(parents=True)
+        if size_bytes is None:
+            place.mkdir()
+        else:
+            place.write_bytes(bytes(size_bytes))
+        place.chmod(0)
+        assert in_a_fork(pack) == f"reading `{PATH}/secret` failed: permission denied"
+        place.chmod(0o700)
+
+
+def in_a_fork(action: Callable[[], str]) -> str:
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(theirs, action().encode())
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with open(ours) as pipe:  # noqa: PTH123 - it has no name
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return said
 
 
 def test_error_of_the_sink_is_its_own() -> None:
