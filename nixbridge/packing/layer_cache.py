@@ -324,7 +324,7 @@ class LayerCache:
             # What a power failure leaves is noticed as well as any other damage.
             it.execute("pragma synchronous = off")
             if is_new:
-                it.executescript(f"begin immediate; {_SCHEMA} commit;")
+                self._make_tables(it)
             (application_id,) = it.execute("pragma application_id").fetchone()
             (version,) = it.execute("pragma user_version").fetchone()
             if application_id != _APPLICATION_ID:
@@ -332,6 +332,14 @@ class LayerCache:
             if version != _VERSION:
                 raise _DamageError("is of another version of nixbridge")
             yield it
+
+    def _make_tables(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.executescript(f"begin immediate; {_SCHEMA} commit;")
+        except sqlite3.Error:
+            # A full disk: what is left there would be taken for damage by the next run.
+            self._remove()
+            raise
 
     def _remove(self) -> None:
         for suffix in ("", "-journal", "-wal", "-shm"):

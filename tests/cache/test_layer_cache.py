@@ -418,6 +418,22 @@ def test_a_full_disk(cache: Cache, tmp_path: Path, room_bytes: int) -> None:
     assert cache.warnings == []
 
 
+@pytest.mark.parametrize("room_bytes", [0, 3000, 10_000])
+def test_a_disk_that_is_full_from_the_begin(cache: Cache, tmp_path: Path, room_bytes: int) -> None:
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", FULL_DISK, Path(__file__).parent, tmp_path, str(room_bytes)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        # It is no damage that the run before could not write anything.
+        found, warning = done.stdout.splitlines()
+        assert found == "0"
+        assert warning.startswith("going on without the layer cache: ")
+    assert not cache.path.exists()
+
+
 def test_a_lock_that_is_never_given_back(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layer_cache, "_LOCK_PATIENCE_SECONDS", 0.2)
     cache.remember([1])
