@@ -112,6 +112,17 @@ def test_everything_evaluates(flake: Flake) -> None:
     assert set(shown["apps"][system]) == {"default", "dockerImage"}
 
 
+def test_who_runs_it_does_not_wait_for_its_tests(flake: Flake) -> None:
+    def needs(attribute: str) -> set[str]:
+        paths = flake.output("path-info", "--recursive", "--derivation", attribute).split()
+        return {path[44:].removesuffix(".drv").rpartition("-")[0] for path in paths}
+
+    without = needs(".#packages.x86_64-linux.default")
+    tested = needs(".#checks.x86_64-linux.nixbridge")
+    assert "python3-jinja2" in without & tested
+    assert tested - without >= {"python3-pytest", "python3-hypothesis"}
+
+
 def test_other_systems(checkout: Path, tmp_path: Path) -> None:
     """With a nixpkgs of names alone, as the embedded packages are for one system only."""
     shutil.copytree(checkout / "nix/debpkgs/lib", tmp_path / "lib")
