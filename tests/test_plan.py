@@ -88,6 +88,11 @@ def test_plan_against_an_image_says_what_a_push_sends(folder: Path) -> None:
     assert sent == [count, count + 1]
     names = [path["path"].partition("-")[2] for path in new["layers"][-1]["paths"]]
     assert "app" in names
+    # The page tells the same.
+    said("plan", *shop("2"), "--against", "oci:out:1", "--html", "plan.html", cwd=folder)
+    page = (folder / "plan.html").read_text()
+    assert "<dt>against</dt><dd>oci:out:1</dd>" in page
+    assert f"<dt>push</dt><dd>2 layers ({count}-{count + 1}), " in page
     # It is what is sent.
     said("copy", *shop("2"), "oci:out:2", "--compression", "zlib", cwd=folder)
     diff_ids = [

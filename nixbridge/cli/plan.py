@@ -84,7 +84,7 @@ def plan(
             for source in named
         ]
         if shared:
-            planned = _plan_family(images, wishes.options(images, access))
+            planned = _plan_family(images, wishes.options(images, access), console)
         else:
             previous = keeping.plan_for(images[0].description, console.warn)
             options = wishes.options(images, access, previous)
@@ -176,7 +176,7 @@ def _check_push(update: Update, most_bytes: int | None) -> None:
         )
 
 
-def _plan_family(images: Sequence[Described], options: PlanOptions) -> _Planned:
+def _plan_family(images: Sequence[Described], options: PlanOptions, console: Console) -> _Planned:
     named: dict[str, Described] = {}
     for image in images:
         name = image.description.name
@@ -189,5 +189,7 @@ def _plan_family(images: Sequence[Described], options: PlanOptions) -> _Planned:
     plans = pipeline.plan_together(named, options)
     alone = {name: pipeline.plan(image, options) for name, image in named.items()}
     return _Planned(
-        plans=plans, text=family_table(plans, alone), document=family_document(plans, alone)
+        plans=plans,
+        text=family_table(plans, alone, console.width),
+        document=family_document(plans, alone),
     )

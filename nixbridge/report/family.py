@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from nixbridge.layering import LayerPlan
 from nixbridge.packing import recipes_of_plan
-from nixbridge.report.table import format_count, format_size, format_table
+from nixbridge.report.table import NAME, format_count, format_size, format_table
 
 FAMILY_DOCUMENT_VERSION: Final = 1
 
@@ -40,7 +40,11 @@ def layer_keys(plan: LayerPlan) -> tuple[str, ...]:
     return keys[: len(plan.layers)]
 
 
-def family_table(together: Mapping[str, LayerPlan], alone: Mapping[str, LayerPlan]) -> str:
+def family_table(
+    together: Mapping[str, LayerPlan],
+    alone: Mapping[str, LayerPlan],
+    width: int | None = None,
+) -> str:
     """List the images, by their names, and what the family is in sum, with sharing and without."""
     rows = []
     for name, plan in together.items():
@@ -58,7 +62,11 @@ def family_table(together: Mapping[str, LayerPlan], alone: Mapping[str, LayerPla
             )
         )
     table = format_table(
-        ("IMAGE", "LAYERS", "SIZE", "SHARED", "SHARED SIZE"), rows, right=frozenset({1, 2, 3, 4})
+        ("IMAGE", "LAYERS", "SIZE", "SHARED", "SHARED SIZE"),
+        rows,
+        right=frozenset({1, 2, 3, 4}),
+        width=width,
+        fits={0: NAME},
     )
     return "\n".join(
         (

@@ -328,7 +328,7 @@ def _table_html(table: PageTable, titles: Sequence[str]) -> str:
         f'<section class="table" id="{name}" aria-labelledby="{name}-title">',
         f'<h2 id="{name}-title">{html.escape(table.title)}</h2>',
         f'<div class="bar"><span class="count">{format_count(len(table.rows), "row")}</span></div>',
-        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}-title">',
+        f'<div class="scroll" tabindex="0" role="group" aria-labelledby="{name}-title">',
         f"<table><caption><span>{html.escape(table.caption)}</span></caption>",
         f"<thead><tr>{''.join(headers)}</tr></thead>",
         "<tbody>",

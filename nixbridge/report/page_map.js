@@ -2,7 +2,8 @@
 //
 // A tile is made of an item: its `size`; `labels`, the longest first, of which one is shown if
 // there is room (a name may be cut off, a number may not); `words`, which say it all, in the tip
-// and to whoever does not see it. Of a path there is `at`; of a layer its `leaves`, which are the
+// and to whoever does not see it, and begin with the longest label, so that whoever speaks to the
+// page can say what is seen. Of a path there is `at`; of a layer its `leaves`, which are the
 // items of its paths, and its `tone`, which are the classes of how it looks.
 
 const STEPS = [0.02, 0.1, 0.25, 0.5];
@@ -79,24 +80,6 @@ const hasStates = data.layers.some((layer) => layer.state !== null);
 // Of the tile of a path, which can be chosen if there is something to show of it.
 const leafClass = hasReferences ? "leaf" : "";
 
-function layerWords(layer) {
-  const words = [`Layer ${layer.number}: ${formatSize(layer.size)}, `
-    + `${formatPercent(layer.size / total)} of the image`, layer.reason];
-  if (layer.probability !== null)
-    words.push(`Changes with ${formatPercent(layer.probability)} of updates`);
-  if (layer.state !== null) words.push(layer.state === "sent" ? "Is sent" : "Is kept");
-  return words.filter(Boolean).join("\n");
-}
-
-function pathWords(at, layer) {
-  const path = data.paths[at];
-  const words = [path.title, `${formatSize(path.size)}, ${formatPercent(path.size / total)} of `
-    + `the image, in layer ${layer.number}`];
-  if (path.dominated > path.size)
-    words.push(`${formatSize(path.dominated)} with all that nothing else needs`);
-  return words.join("\n");
-}
-
 /** Return the classes that tell how often a layer changes, and whether it is sent. */
 function layerTone({ probability, state }) {
   if (!hasProbabilities) return state === "sent" ? "fresh sent" : "plain";
@@ -104,37 +87,38 @@ function layerTone({ probability, state }) {
   return `${probability === null ? "plain" : `step-${step}`} ${state === "sent" ? "sent" : ""}`;
 }
 
+function ofImage(size) {
+  return `${formatPercent(size / total)} of the image`;
+}
+
 function layerItem(layer) {
-  const number = String(layer.number);
   const size = formatSize(layer.size);
-  const state = layer.state === null ? [] : [layer.state];
-  const chance = layer.probability === null ? [] : [formatPercent(layer.probability)];
-  const labels = [
-    [`layer ${number}`, size, ...chance.map((part) => `${part} of updates`), ...state],
-    [number, size, ...chance, ...state],
-    [number, size, ...state],
-    [number, size],
-    [number],
-  ];
+  const facts = [layer.number, size, ...(layer.state === null ? [] : [layer.state]),
+    ...(layer.probability === null ? [] : [formatPercent(layer.probability)])].join(" · ");
+  const all = `layer ${facts}${layer.probability === null ? "" : " of updates"}`;
   return {
     size: layer.size,
-    labels: labels.map((facts) => facts.join(" · ")),
-    words: layerWords(layer),
+    labels: [all, facts, `${layer.number} · ${size}`, String(layer.number)],
+    words: [all, layer.reason, ofImage(layer.size)].filter(Boolean).join("\n"),
     tone: layerTone(layer),
     leaves: layer.paths.map((at) => pathItem(at, layer)),
   };
 }
 
 function pathItem(at, layer) {
-  const { title, size } = data.paths[at];
-  return { at, size, labels: [`${title} ${formatSize(size)}`, title], words: pathWords(at, layer) };
+  const { title, size, dominated } = data.paths[at];
+  const all = `${title} ${formatSize(size)}`;
+  const words = [all, `${ofImage(size)}, in layer ${layer.number}`];
+  if (dominated > size) words.push(`${formatSize(dominated)} with all that nothing else needs`);
+  return { at, size, labels: [all, title], words: words.join("\n") };
 }
 
 /** Return an item for all that are too small for a tile of their own. */
 function restItem(items, noun) {
+  const size = formatSize(sum(items.map((item) => item.size)));
   return {
     labels: [`${items.length} more`, `+${items.length}`],
-    words: `${items.length} smaller ${noun}: ${formatSize(sum(items.map((item) => item.size)))}`,
+    words: `${items.length} more ${noun}, which are smaller: ${size}`,
     tone: items.every((item) => item.tone === items[0].tone) ? items[0].tone : "plain",
     leaves: [],
   };

@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +17,9 @@ from typing import Any
 import pytest
 
 from destinations.sample_image import SAMPLE
-from nixbridge import cli
+from nixbridge import cli, pipeline
+from nixbridge.closure import StoreRoot
+from nixbridge.delivery import Described
 from nixbridge.description import ImageDescription, NixDatabaseRequest
 from nixbridge.image import BaseImage
 from nixbridge.layering import PlanOptions, plan_layers
@@ -163,8 +168,15 @@ def test_tables_and_totals_are_there_without_a_script() -> None:
     assert "<td>python3-3.12.5</td>" in page.replace(' class="wide"', "")
 
 
-def test_a_page_is_the_same_whenever_it_is_made() -> None:
-    assert plan_page() == plan_page()
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_a_page_is_the_same_in_every_process(hash_seed: str) -> None:
+    script = "from report.test_page import plan_page; import sys; sys.stdout.write(plan_page())"
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": path}
+    made = subprocess.run(
+        [sys.executable, "-c", script], env=environment, check=True, capture_output=True
+    ).stdout
+    assert made.decode() == plan_page()
 
 
 def test_of_a_long_table_the_beginning_is_there_without_a_script() -> None:
@@ -266,6 +278,15 @@ def test_the_page_has_the_layers_of_the_base_image_below_all_others() -> None:
         assert all(layer_of[at] == layer["number"] for at in layer["paths"])
     assert (data["costs"]["fixed"], data["costs"]["own"]["layers"]) == (3, 7)
     assert "130 MB in 5 layers, upon 2 layers (8.0 MB) of the base image." in text
+
+
+def test_the_pipeline_counts_the_layers_of_the_base_image() -> None:
+    base = base_image(1, 2, 3)
+    described = Described(description=SampleClosure(SHOP).shop(), store=StoreRoot(), base=base)
+    page = pipeline.plan_page(described, pipeline.plan(described), PlanOptions(), None)
+    costs = Reader(page).data["costs"]
+    assert (costs["fixed"], costs["own"]["layers"]) == (4, 8)
+    assert min(layers for curve in costs["curves"] for layers, _ in curve["points"]) == 5
 
 
 def test_the_page_of_a_plan_against_an_image_tells_what_a_push_sends() -> None:
