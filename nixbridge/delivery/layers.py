@@ -114,7 +114,7 @@ class StoreLayer:
         return Walked(
             tree=tree,
             observer=ContentsCheck(planned, self.store) if self.checks_contents else None,
-            follows_recipe=is_made_by_recipe(tree, planned),
+            follows_recipe=is_made_by_recipe(tree),
         )
 
     def make(self, sink: Sink) -> Making:

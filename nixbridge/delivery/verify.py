@@ -35,7 +35,7 @@ def is_right(recipe: LayerRecipe, known: LayerBytes, store: StoreRoot) -> bool |
         found = write_blob(tree, _Nowhere(), compression=compression, observer=check)
     except (InputError, IntegrityError, PackError):
         return None
-    return found == known if is_made_by_recipe(tree, layer) else None
+    return found == known if is_made_by_recipe(tree) else None
 
 
 class _Nowhere:

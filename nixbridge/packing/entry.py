@@ -124,9 +124,12 @@ class Listing:
     link_targets: tuple[bytes, ...]
 
     @classmethod
-    def read(cls, directory: bytes, origin: Origin, rules: PermRules | None) -> Listing:
+    def read(
+        cls, directory: bytes, origin: Origin, rules: PermRules | None, found_modes: set[int]
+    ) -> Listing:
         """Walk the directory that is called `directory` in the image.
 
+        `found_modes` gets the modes that the files have in the store, with their kinds.
         Raises `PackError`: it holds what no layer can hold. Raises `OSError`, with the file's name.
         """
         place = origin.place_of(directory) + SLASH
@@ -141,6 +144,7 @@ class Listing:
                 stamp = known.get(status.st_mode)
                 if stamp is None:
                     stamp = _stamp(directory + SLASH + base_name, status, origin, rules)
+                    found_modes.add(status.st_mode)
                     if rules is None:
                         known[status.st_mode] = stamp
                 stamps.append(stamp)

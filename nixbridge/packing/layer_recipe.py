@@ -8,6 +8,7 @@ bytes; so whoever knows a key's digests need not open a file. `layer_cache.py` r
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -17,16 +18,14 @@ from nixbridge.description import NixDatabaseRequest, Perm
 from nixbridge.layering import LayerPlan, PlannedLayer, PlannedPath
 from nixbridge.oci import BlobDigest, DiffId, Digest
 from nixbridge.packing.compression import Compression
-from nixbridge.packing.header import DIRECTORY, REGULAR, SYMLINK
 from nixbridge.packing.tree import LayerTree
 
 # To be raised whenever the same recipe would make other bytes than before.
 _FORMAT: Final = 1
 
-# The modes that Nix gives to all that it puts into a store; they are not in the NAR hash.
-_STORE_MODES: Final = frozenset(
-    {(REGULAR, 0o444), (REGULAR, 0o555), (DIRECTORY, 0o555), (SYMLINK, 0o777)}
-)
+# The modes that Nix gives to all that it puts into a store; they are not in the NAR hash. Those of
+# symlinks, which are not the same everywhere, are not in a layer either.
+_STORE_MODES: Final = frozenset({stat.S_IFREG | 0o444, stat.S_IFREG | 0o555, stat.S_IFDIR | 0o555})
 
 
 class LayerKey(Digest):
@@ -117,13 +116,12 @@ def recipes_of_plan(plan: LayerPlan, compression: Compression | None) -> tuple[L
     return tuple(recipes)
 
 
-def is_made_by_recipe(tree: LayerTree, layer: PlannedLayer) -> bool:
-    """Return whether the bytes of `tree` are a function of the recipe of `layer`.
+def is_made_by_recipe(tree: LayerTree) -> bool:
+    """Return whether the bytes of `tree`, a layer of store paths, are a function of its recipe.
 
-    They are not where somebody changed the mode of a file in the store.
+    They may not be where somebody changed the mode of a file in the store.
     """
-    set_by_perms = {perm.mode for path in layer.paths for perm in path.perms}
-    return all(mode in set_by_perms for _, mode in tree.brought_modes() - _STORE_MODES)
+    return all(stat.S_ISLNK(mode) for mode in tree.found_modes - _STORE_MODES)
 
 
 def _text(document: dict[str, Any]) -> bytes:

@@ -24,9 +24,7 @@ from nixbridge.packing.header import (
     REGULAR,
     ROOT,
     SYMLINK,
-    Kind,
     Owner,
-    Stamp,
     stamp_of,
 )
 from nixbridge.packing.perms import PermRules
@@ -44,6 +42,7 @@ class LayerTree:
         # What is in each directory that is not empty: as it was walked, or, where several sources
         # bring something, or what we make is in it, by name.
         self._contents: dict[bytes, Listing | dict[bytes, Entry]] = {}
+        self._found_modes: set[int] = set()
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries in the order of the tar: a directory, then what is in it.
@@ -86,19 +85,10 @@ class LayerTree:
             for contents in self._contents.values()
         )
 
-    def brought_modes(self) -> set[tuple[Kind, int]]:
-        """Return the kinds and modes of all that store paths bring."""
-        found: set[Stamp] = set()
-        for contents in self._contents.values():
-            if isinstance(contents, Listing):
-                found.update(contents.stamps)
-            else:
-                found.update(
-                    entry.stamp
-                    for entry in contents.values()
-                    if entry.origin is not None and not entry.is_implied
-                )
-        return {(stamp.kind, stamp.mode) for stamp in found}
+    @property
+    def found_modes(self) -> frozenset[int]:
+        """The modes that files have in the store, with their kinds (`st_mode`)."""
+        return frozenset(self._found_modes)
 
     def add_directory(self, path: str, *, mode: int = 0o755, owner: Owner = ROOT) -> None:
         """Add a directory.
@@ -145,7 +135,9 @@ class LayerTree:
             raise unreadable(f"`{store_path}{text_of(rest)}`", error) from error
 
     def _walk(self, origin: Origin, rules: PermRules | None) -> None:
-        top = entry_of(origin.destination, os.lstat(origin.place), origin, rules)
+        status = os.lstat(origin.place)
+        self._found_modes.add(status.st_mode)
+        top = entry_of(origin.destination, status, origin, rules)
         if origin.destination:
             self._put(top)
         elif top.kind != DIRECTORY:
@@ -156,7 +148,7 @@ class LayerTree:
         # Names in the image of directories to be read.
         waiting = [origin.destination] if top.kind == DIRECTORY else []
         while waiting:
-            listing = Listing.read(waiting.pop(), origin, rules)
+            listing = Listing.read(waiting.pop(), origin, rules, self._found_modes)
             waiting.extend(listing.subdirectories)
             self._put_all(listing)
 

@@ -214,7 +214,7 @@ def test_a_mode_that_nix_does_not_give(tmp_path: Path, mode: int, *, is_made: bo
     info = store.add("x", {"file": (b"x", False)})
     (store.place(info) / "file").chmod(mode)
     layer = planned(info)
-    assert is_made_by_recipe(layer_tree(layer, store.root), layer) is is_made
+    assert is_made_by_recipe(layer_tree(layer, store.root)) is is_made
 
 
 def test_a_mode_of_perms_is_in_the_recipe(tmp_path: Path) -> None:
@@ -222,4 +222,14 @@ def test_a_mode_of_perms_is_in_the_recipe(tmp_path: Path) -> None:
     info = store.add("x", {"file": (b"x", False), "other": (b"", True), "link": "file"})
     perm = Perm(path=info.path, regex="/file", mode=0o644)
     layer = planned(PlannedPath(info=info, perms=(perm,)))
-    assert is_made_by_recipe(layer_tree(layer, store.root), layer)
+    assert is_made_by_recipe(layer_tree(layer, store.root))
+
+
+def test_a_mode_that_perms_give_to_another_path_does_not_count(tmp_path: Path) -> None:
+    store = FakeStore(tmp_path)
+    one, other = (store.add(name, {"file": (b"x", False)}) for name in ("one", "other"))
+    perm = Perm(path=one.path, regex="/file", mode=0o644)
+    layer = planned(PlannedPath(info=one, perms=(perm,)), PlannedPath(info=other))
+    assert is_made_by_recipe(layer_tree(layer, store.root))
+    (store.place(other) / "file").chmod(0o644)
+    assert not is_made_by_recipe(layer_tree(layer, store.root))
