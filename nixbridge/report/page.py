@@ -320,10 +320,8 @@ def _table_html(table: PageTable, titles: Sequence[str]) -> str:
         )
     shown = table.rows[:_ROWS_WITHOUT_SCRIPT]
     rest = len(table.rows) - len(shown)
-    headers = (
-        _header_html(column, table.sort if table.sort and table.sort.column == at else None)
-        for at, column in enumerate(table.columns)
-    )
+    sorts = {table.sort.column: table.sort} if table.sort else {}
+    headers = (_header_html(column, sorts.get(at)) for at, column in enumerate(table.columns))
     lines = [
         f'<section class="table" id="{name}" aria-labelledby="{name}-title">',
         f'<h2 id="{name}-title">{html.escape(table.title)}</h2>',
