@@ -356,3 +356,23 @@ def test_an_interrupt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
 def test_architecture_names_the_same_exit_codes_as_the_readme(repository: Path) -> None:
     """The design document points at the README for them, so that there is one table."""
     assert "exit codes are in the README" in (repository / "ARCHITECTURE.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("-", "-"),
+        ("docker-archive:a.tar:one:1", "oci-archive:./a.tar:two"),
+        ("oci-archive:a.tar:x", "oci-archive:a.tar:y"),
+    ],
+)
+def test_two_archives_at_one_place_are_refused(
+    capsys: pytest.CaptureFixture[str], first: str, second: str
+) -> None:
+    """Before anything is looked at: they would be mixed, or the second be all there is."""
+    outcome = Outcome(capsys, "copy", "nowhere.json", first, "oci:out", second)
+    assert (outcome.status, outcome.stdout) == (2, "")
+    assert outcome.stderr == (
+        f"error: `{first}` and `{second}` are one place, which takes one archive\n"
+        "  hint: write each to a file of its own; an `oci:DIR` takes several images\n"
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Optional
 
 import typer
@@ -22,8 +24,10 @@ from nixbridge.cli.options import (
     Sending,
 )
 from nixbridge.delivery import PackOptions, choose_compression, previous_images
+from nixbridge.destinations import Destination
 from nixbridge.destinations.blob_places import PlacesOfThisRun
 from nixbridge.destinations.docker_archive import DockerArchive
+from nixbridge.destinations.oci_archive import OciArchive
 from nixbridge.destinations.reference import (
     is_destination,
     parse_destination,
@@ -88,6 +92,7 @@ def copy(
     console = context.obj.configure(loudness)
     parsed = [parse_destination(text) for text in destinations]
     is_streamed = any(isinstance(each, DockerArchive) and each.path is None for each in parsed)
+    _refuse_one_archive_twice(destinations, parsed)
     named = dict(zip(destinations, parsed, strict=True))
     read = [*against, *wishes.history]
     images = [parse_inspectable(text) for text in read if is_destination(text)]
@@ -122,3 +127,21 @@ def copy(
         console.say("\n".join(delivery.references))
     else:
         console.data("\n".join(delivery.references))
+
+
+def _refuse_one_archive_twice(texts: Sequence[str], destinations: Sequence[Destination]) -> None:
+    """Refuse what would be two archives at one place: the second would be all there is.
+
+    Raises `InputError`.
+    """
+    seen: dict[Path | None, str] = {}
+    for text, destination in zip(texts, destinations, strict=True):
+        if not isinstance(destination, DockerArchive | OciArchive):
+            continue
+        place = None if destination.path is None else destination.path.resolve()
+        if place in seen:
+            raise InputError(
+                f"`{seen[place]}` and `{text}` are one place, which takes one archive",
+                hint="write each to a file of its own; an `oci:DIR` takes several images",
+            )
+        seen[place] = text

@@ -89,5 +89,6 @@ def serve(
             references += delivery.references
         server.start()
         console.data("\n".join(f"{server.address}/{reference}" for reference in references))
-        console.say("  serving; an interrupt (Ctrl-C) ends it")
+        where = " to all who reach this machine" if server.is_everywhere else ""
+        console.say(f"  serving{where}; an interrupt (Ctrl-C) ends it")
         threading.Event().wait()

@@ -26,8 +26,9 @@ from nixbridge.packing import Warn
 
 _LOG: Final = logging.getLogger(__name__)
 
-# A layer that is packed takes a few buffers and a few threads; whoever comes later waits.
-_MOST_PACKINGS: Final = 8
+# Some may be slow to read. A layer that is packed takes some 8 MB of buffers, and a few threads;
+# whoever comes later waits.
+_MOST_PACKINGS: Final = 32
 # A client that neither asks nor reads for so long is gone.
 _PATIENCE_SECONDS: Final = 60.0
 

@@ -14,8 +14,9 @@ import socket
 import socketserver
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self, cast
 
 from nixbridge.destinations.answering import Answers, Connection
@@ -26,6 +27,9 @@ from nixbridge.packing import Warn
 _LOG: Final = logging.getLogger(__name__)
 
 LOOPBACK: Final = "127.0.0.1"
+# Who listens at all addresses has none that a reference could begin with. Few who pull know
+# references that begin with an address in brackets.
+_HERE: Final[Mapping[str, str]] = MappingProxyType({"0.0.0.0": LOOPBACK, "::": "localhost"})  # noqa: S104
 
 _MOST_CONNECTIONS: Final = 256
 _POLL_SECONDS: Final = 0.1
@@ -64,13 +68,15 @@ class ListenAddress:
 class RegistryServer:
     """A registry that listens from the beginning, and answers from `start` on until it is closed.
 
-    Who comes before `start` waits. `address` is what references to its images begin with.
+    Who comes before `start` waits. `address` is what references to its images begin with, on this
+    machine if it listens at all addresses (`is_everywhere`).
     """
 
     def __init__(self, listen: ListenAddress, catalogue: Catalogue, *, warn: Warn) -> None:
         self._server = _bind(listen, catalogue, warn)
-        port = cast("tuple[str, int]", self._server.server_address)[1]
-        self.address = str(ListenAddress(host=listen.host, port=port))
+        host, port = cast("tuple[str, int]", self._server.server_address)[:2]
+        self.is_everywhere = host in _HERE
+        self.address = str(ListenAddress(host=_HERE.get(host, listen.host), port=port))
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:

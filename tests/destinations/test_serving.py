@@ -6,9 +6,10 @@ import http.client
 import json
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -276,7 +277,7 @@ def test_many_clients(running: Running) -> None:
     with ThreadPoolExecutor(40) as threads:
         assert all(threads.map(ask, range(200)))
     assert len(running.layers.written) == 200
-    assert running.layers.most_at_a_time <= 8
+    assert running.layers.most_at_a_time <= 32
 
 
 def test_one_connection_for_several_requests(running: Running) -> None:
@@ -362,6 +363,18 @@ def test_a_client_that_goes_away_is_no_error() -> None:
         assert running.warnings == []
 
 
+def test_clients_that_do_not_read_keep_nobody_waiting() -> None:
+    with serving_endlessly() as (running, _), ExitStack() as stack:
+        for _ in range(20):
+            client = socket.create_connection(("127.0.0.1", running.port), timeout=20)
+            stack.enter_context(client)
+            client.sendall(f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert client.recv(1)
+        running.catalogue.add("other", "1", OTHER.image, Layers(OTHER))
+        blob = packed(OTHER.tars[0]).descriptor.digest
+        assert running.ask(f"/v2/other/blobs/{blob}")[2] == OTHER.tars[0]
+
+
 def test_a_client_that_begins_with_tls_is_told(running: Running) -> None:
     """At once: engines try TLS first, and would wait for an answer to that."""
     with socket.create_connection(("127.0.0.1", running.port), timeout=20) as client:
@@ -414,6 +427,29 @@ def test_a_port_that_is_taken(running: Running) -> None:
         RegistryServer(ListenAddress.parse(address), Catalogue(), warn=lambda *_: None)
     assert caught.value.message == f"`{address}` is taken: something else listens there"
     assert caught.value.hint == "take another port, or any that is free: `127.0.0.1:0`"
+
+
+@pytest.mark.parametrize(
+    ("text", "here", "is_everywhere"),
+    [
+        ("0.0.0.0:0", "127.0.0.1", True),
+        ("[::]:0", "localhost", True),
+        ("localhost:0", "localhost", False),
+    ],
+)
+def test_references_begin_with_an_address_to_reach_it_at(
+    text: str, here: str, *, is_everywhere: bool
+) -> None:
+    layers = Layers()
+    catalogue = Catalogue()
+    catalogue.add("shop", "1", SAMPLE.image, layers)
+    with RegistryServer(ListenAddress.parse(text), catalogue, warn=lambda *_: None) as server:
+        server.start()
+        assert server.is_everywhere is is_everywhere
+        host, _, port = server.address.rpartition(":")
+        assert host == here
+        with urllib.request.urlopen(f"http://{host}:{port}/v2/shop/tags/list") as answer:
+            assert json.loads(answer.read())["tags"] == ["1"]
 
 
 def test_an_address_of_another_machine() -> None:
