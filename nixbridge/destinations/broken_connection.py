@@ -12,6 +12,9 @@ from typing import Final
 
 import urllib3
 
+NOT_IN_TIME: Final = "it did not answer in time"
+# What Python says when a proxy does not connect us; the proxy's status and words follow.
+_NO_TUNNEL: Final = "Tunnel connection failed: "
 # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
 _OTHER_NAMES: Final = frozenset({62, 64})
 # What OpenSSL says, by its version, of an answer that is no TLS.
@@ -67,7 +70,10 @@ def _tell_system(cause: BaseException) -> BrokenConnectionError | None:
         is_lasting = cause.errno == socket.EAI_NONAME
         return BrokenConnectionError("there is no host of that name", is_lasting=is_lasting)
     if isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError):
-        return BrokenConnectionError("it did not answer in time")
+        return BrokenConnectionError(NOT_IN_TIME)
+    if isinstance(cause, OSError) and str(cause).startswith(_NO_TUNNEL):
+        reason = str(cause).removeprefix(_NO_TUNNEL).lower()
+        return BrokenConnectionError(f"the proxy refused: {reason}", is_lasting=True)
     if isinstance(cause, OSError) and cause.errno is not None:
         return BrokenConnectionError((cause.strerror or "the connection broke").lower())
     return None

@@ -26,10 +26,14 @@ from typing import Any, Final
 import urllib3
 
 from nixbridge import __version__
-from nixbridge.destinations.addresses import without_query
-from nixbridge.destinations.broken_connection import broken_by
+from nixbridge.destinations.addresses import joined, place_of, without_query
+from nixbridge.destinations.broken_connection import (
+    NOT_IN_TIME,
+    BrokenConnectionError,
+    broken_by,
+)
 from nixbridge.destinations.patience import Patience
-from nixbridge.errors import DestinationError
+from nixbridge.errors import DestinationError, InputError
 
 _LOG: Final = logging.getLogger(__name__)
 # As many as may be under way at the same time to one host, without being opened anew.
@@ -114,13 +118,19 @@ class HttpSession:
     def ask(self, question: Question) -> Answer:
         """Send a request, and read its answer. What the iterator of its body raises is raised.
 
-        Raises `BrokenConnectionError`, `GivenUpError`.
+        Raises `BrokenConnectionError`, `GivenUpError`. Raises `InputError`: a proxy cannot be used.
         """
         answer: Future[Answer] = Future()
+        is_sent = threading.Event()
+        body = question.body
+        if isinstance(body, Iterator):
+            body = _telling_its_end(body, is_sent)
+        else:
+            is_sent.set()
 
         def run() -> None:
             try:
-                found = self._ask_here(question)
+                found = self._ask_here(question, body)
             except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
                 with contextlib.suppress(InvalidStateError):
                     answer.set_exception(error)
@@ -129,15 +139,33 @@ class HttpSession:
                     answer.set_result(found)
 
         thread = threading.Thread(target=run, name="request", daemon=True)
-        with self._awaiting(answer, is_farewell=question.is_farewell) as longest_seconds:
+        with self._awaiting(answer, is_farewell=question.is_farewell) as farewell_seconds:
             thread.start()
             try:
-                found = answer.result(longest_seconds)
+                found = self._wait(answer, is_sent, farewell_seconds)
             except TimeoutError:
-                raise GivenUpError from None
+                if farewell_seconds is not None:
+                    raise GivenUpError from None
+                raise BrokenConnectionError(NOT_IN_TIME) from None
         # It has nothing left to do; whoever forks now shall find it gone.
         thread.join()
         return found
+
+    def _wait(
+        self, answer: Future[Answer], is_sent: threading.Event, farewell_seconds: float | None
+    ) -> Answer:
+        """Wait for an answer, but not for ever when all was sent.
+
+        Raises `TimeoutError`.
+        """
+        if farewell_seconds is not None:
+            return answer.result(farewell_seconds)
+        while True:
+            was_sent = is_sent.is_set()
+            with contextlib.suppress(TimeoutError):
+                return answer.result(self._patience.longest_seconds)
+            if was_sent:
+                raise TimeoutError
 
     @contextlib.contextmanager
     def _awaiting(self, answer: Future[Answer], *, is_farewell: bool) -> Iterator[float | None]:
@@ -159,7 +187,7 @@ class HttpSession:
             with self._lock:
                 self._awaited.discard(answer)
 
-    def _ask_here(self, question: Question) -> Answer:
+    def _ask_here(self, question: Question, body: bytes | Iterator[bytes] | None) -> Answer:
         method, url, patience = question.method, question.url, self._patience
         timeout = urllib3.Timeout(
             connect=patience.connect_seconds,
@@ -169,18 +197,21 @@ class HttpSession:
             response: Any = self._pool(url).urlopen(
                 method,
                 url,
-                body=question.body,
+                body=body,
                 headers={"User-Agent": f"nixbridge/{__version__}", **question.headers},
                 retries=False,
                 redirect=False,
                 timeout=timeout,
-                chunked=isinstance(question.body, Iterator),
+                chunked=isinstance(body, Iterator),
                 preload_content=False,
                 enforce_content_length=True,
             )
             data, is_cut = _read(response, question.limit_bytes)
         except (urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
             broken = broken_by(error)
+            proxy = self._proxy(url)
+            if proxy is not None:
+                broken.reason += f" (by way of the proxy `{place_of(_with_scheme(proxy))}`)"
             _LOG.debug("%s %s: %s", method, without_query(url), broken.reason)
             raise broken from error
         _LOG.debug("%s %s: %d", method, without_query(url), response.status)
@@ -188,11 +219,14 @@ class HttpSession:
             url=url, status=response.status, headers=response.headers, body=data, is_cut=is_cut
         )
 
-    def _pool(self, url: str) -> urllib3.PoolManager:
+    def _proxy(self, url: str) -> str | None:
         parts = urllib.parse.urlsplit(url)
-        proxy = self._proxies.get(parts.scheme)
         if _needs_no_proxy(parts.hostname or "", self._proxies.get("no", "")):
-            proxy = None
+            return None
+        return self._proxies.get(parts.scheme)
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        proxy = self._proxy(url)
         if proxy not in self._pools:
             self._pools[proxy] = self._new_pool(proxy)
         return self._pools[proxy]
@@ -201,7 +235,14 @@ class HttpSession:
         arguments: dict[str, Any] = {"maxsize": _KEPT_CONNECTIONS, "ssl_context": self._context}
         if proxy is None:
             return urllib3.PoolManager(**arguments)
-        address = proxy if "://" in proxy else f"http://{proxy}"
+        address = _with_scheme(proxy)
+        if joined(address, address) is None:
+            # Not as it is: it may have a password.
+            raise InputError(
+                "the proxy that the environment names cannot be used",
+                hint="set `HTTPS_PROXY` and `HTTP_PROXY` to `http://HOST:PORT` or "
+                "`https://HOST:PORT`",
+            )
         user = urllib.parse.urlsplit(address)
         if user.username is not None:
             secret = f"{_unquote(user.username)}:{_unquote(user.password)}"
@@ -212,6 +253,15 @@ class HttpSession:
         """Close all connections that are not in use."""
         for pool in self._pools.values():
             pool.clear()
+
+
+def _telling_its_end(pieces: Iterator[bytes], is_sent: threading.Event) -> Iterator[bytes]:
+    yield from pieces
+    is_sent.set()
+
+
+def _with_scheme(proxy: str) -> str:
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _proxies(environment: Mapping[str, str]) -> Mapping[str, str]:

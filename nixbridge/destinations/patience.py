@@ -29,6 +29,8 @@ class Patience:
     longest_asked_wait_seconds: float = 120.0
     connect_seconds: float = 20.0
     answer_seconds: float = 60.0
+    # A whole answer, from when all was sent: some peers say something now and then, for ever.
+    longest_seconds: float = 900.0
     # Some registries copy a blob to its place before they say that they have it.
     complete_seconds: float = 300.0
     # Waits until the event is set, or so many seconds.

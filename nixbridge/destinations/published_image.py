@@ -15,7 +15,12 @@ from nixbridge.destinations.http_session import Answer
 from nixbridge.destinations.registry_client import RegistryClient, Request
 from nixbridge.destinations.registry_errors import RequestFailedError
 from nixbridge.destinations.repository import PublishedName
-from nixbridge.destinations.stored_image import AbsentImageError, StoredImage, stored_image
+from nixbridge.destinations.stored_image import (
+    AbsentImageError,
+    StoredImage,
+    reading_digests,
+    stored_image,
+)
 from nixbridge.errors import DestinationError, InputError, IntegrityError
 from nixbridge.oci import MEDIA_TYPE_INDEX, MEDIA_TYPE_MANIFEST, BlobDigest, Platform
 
@@ -52,7 +57,8 @@ def read_published(
         described = manifest.get("config")
         if not isinstance(described, dict):
             raise DestinationError(f"the manifest `{digest}` of `{reference}` names no config")
-        config_digest = BlobDigest(str(described.get("digest")))
+        with reading_digests(reference):
+            config_digest = BlobDigest(str(described.get("digest")))
         config = _config(client, name, config_digest)
     except RequestFailedError as failure:
         raise failure.error from failure
@@ -156,4 +162,5 @@ def _pick(index: Mapping[str, Any], name: PublishedName, platform: Platform | No
                 f"`docker://{name.repository}@{digest}` ({text})" for text, digest in found.items()
             ),
         )
-    return BlobDigest(found[fitting[0]])
+    with reading_digests(f"docker://{name}"):
+        return BlobDigest(found[fitting[0]])

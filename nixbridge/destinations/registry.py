@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Final, Self
 
 from nixbridge.destinations.destination import Access, BlobState, LayerSource, giving_up
@@ -38,6 +39,8 @@ _MOST_SOURCES: Final = 3
 # So long a blob that was there is believed to be there still; a registry looks as well, when it is
 # given the manifest.
 _BELIEVED_SECONDS: Final = 60.0
+# So long uploads may take together to stop when they are given up.
+_STOP_SECONDS: Final = 0.5
 # So many blobs are looked for at the same time.
 _LOOKS_AT_ONCE: Final = 8
 
@@ -275,6 +278,31 @@ class RegistryWriter(Delivery):
             )
         )
         self._client.check_digest(answer, image.digest, doing=doing)
+        if not self._client.tells_digest(answer):
+            self._check_manifest(image)
+
+    def _check_manifest(self, image: Image) -> None:
+        """See that the manifest is there: a proxy can say yes to anything.
+
+        Raises `DestinationError`, `IntegrityError`, `RequestFailedError`.
+        """
+        repository = self._name.repository
+        doing = f"look for the manifest in `{repository.name}`"
+        answer = self._client.ask(
+            Request(
+                method="HEAD",
+                target=self._client.path(f"manifests/{image.digest}"),
+                doing=doing,
+                expected=frozenset({HTTPStatus.OK, HTTPStatus.NOT_FOUND}),
+                headers={"Accept": MEDIA_TYPE_MANIFEST},
+            )
+        )
+        if answer.status == HTTPStatus.NOT_FOUND:
+            raise DestinationError(
+                f"{repository.registry} was asked to write `{repository.name}`, and says that it "
+                "did, but has not got the image"
+            )
+        self._client.check_digest(answer, image.digest, doing=doing)
 
     def give_up(self) -> None:
         """Let go who waits for the registry."""
@@ -285,6 +313,10 @@ class RegistryWriter(Delivery):
         with self._lock:
             sinks = list(self._sinks)
         if sinks:
+            # An upload that is still being written to may outlive being forgotten.
+            end = time.monotonic() + _STOP_SECONDS
+            for sink in sinks:
+                sink.stop(max(end - time.monotonic(), 0.0))
             # The registry may be the reason: whoever says farewell to it waits for a moment only.
             self.give_up()
         for sink in sinks:

@@ -24,6 +24,7 @@ from nixbridge.errors import DestinationError
 
 # What a token is good for where its service does not say.
 _DEFAULT_LIFE_SECONDS: Final = 60.0
+_LONGEST_LIFE_SECONDS: Final = 86_400.0
 # A token is not used when it is about to grow old.
 _MARGIN_SECONDS: Final = 10.0
 _CLIENT_ID: Final = "nixbridge"
@@ -215,6 +216,8 @@ class Authorizer:
         life = fields.get("expires_in")
         if isinstance(life, bool) or not isinstance(life, int | float) or life <= 0:
             life = _DEFAULT_LIFE_SECONDS
+        # It may be any number, and none that is larger is of use.
+        life = float(min(life, _LONGEST_LIFE_SECONDS))
         usable = max(life - _MARGIN_SECONDS, life / 2)
         return _Token(header=f"Bearer {token}", end_seconds=began + usable)
 

@@ -185,6 +185,10 @@ class RegistryClient:
                 f"answers for `{shown}`"
             )
 
+    def tells_digest(self, answer: Answer) -> bool:
+        """Return whether an answer says which digest it is about."""
+        return _DIGEST_HEADER in answer.headers
+
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
@@ -217,7 +221,7 @@ class RegistryClient:
             doing="say that it is one",
             expected=frozenset({200, 401}),
         )
-        failure: RequestFailedError | None = None
+        failures: list[RequestFailedError] = []
         for scheme in ("https",) if self._verifies_tls else ("https", "http"):
             url = f"{scheme}://{self.repository.api_host}{_GREETING}"
             try:
@@ -225,12 +229,13 @@ class RegistryClient:
                     Question(method="GET", url=url, limit_bytes=ERROR_LIMIT_BYTES)
                 )
             except BrokenConnectionError as broken:
-                failure = self._broke(broken, doing=None)
+                failures.append(self._broke(broken, doing=None))
             else:
                 if answer.status in request.expected:
                     return answer
-                failure = self._refused(request, answer)
-        raise failure or AssertionError
+                failures.append(self._refused(request, answer))
+        # What may go well the next time counts: who speaks TLS refuses to speak plain http.
+        raise next((each for each in failures if not each.is_lasting), failures[-1])
 
     def _send(self, request: Request, url: str, header: str | None) -> Answer:
         """Send a request once, and follow where it is sent to, if that is harmless.

@@ -123,10 +123,10 @@ class _Stream:
         if self._failure is not None:
             raise self._failure
 
-    def abandon(self) -> None:
-        """Stop."""
+    def abandon(self, longest_seconds: float = _GIVE_UP_SECONDS) -> None:
+        """Stop, and wait for that."""
         self._pieces.abandon()
-        self._thread.join(_GIVE_UP_SECONDS)
+        self._thread.join(longest_seconds)
 
 
 @dataclass
@@ -213,6 +213,11 @@ class RegistryLayerSink:
         except BaseException:
             self.abandon()
             raise
+
+    def stop(self, longest_seconds: float) -> None:
+        """Send no more, and wait so long until that is so; `abandon` is to be called after it."""
+        if self._stream is not None:
+            self._stream.abandon(longest_seconds)
 
     def abandon(self) -> None:
         """Give up what was written, if it is not finished."""

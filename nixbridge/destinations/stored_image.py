@@ -6,12 +6,13 @@ names it; formats that others write are understood as far as the OCI specificati
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from nixbridge.destinations.destination import Access
 from nixbridge.destinations.oci_names import BLOBS_DIRECTORY, INDEX_FILE, REF_NAME
@@ -19,6 +20,9 @@ from nixbridge.destinations.staging import failing_at
 from nixbridge.errors import DestinationError, InputError, IntegrityError, NixbridgeError
 from nixbridge.oci import BlobDigest, DiffId
 from nixbridge.packing.archive import Archive, open_archive
+
+# As OCI has it: an `int64`.
+_LARGEST_BYTES: Final = (1 << 63) - 1
 
 
 class AbsentImageError(DestinationError):
@@ -78,6 +82,18 @@ class Updatable(Protocol):
 
         Raises `AbsentImageError`: there is none. Raises `DestinationError`, `IntegrityError`.
         """
+
+
+@contextlib.contextmanager
+def reading_digests(place: Path | str) -> Iterator[None]:
+    """Say of a digest that is none where it stands: it is not the user who wrote it.
+
+    Raises `DestinationError`.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise DestinationError(f"in `{place}` stands a digest that is none") from error
 
 
 class _Blobs(Protocol):
@@ -152,12 +168,15 @@ def inspect_layout(blobs: _Blobs, name: str | None, *, reference: str) -> Stored
     except _MissingFileError as error:
         raise AbsentImageError(error.message) from error
     entry = _pick(_objects(index, "manifests", blobs.place), name, blobs.place)
-    digest = BlobDigest(str(entry.get("digest")))
+    with reading_digests(blobs.place):
+        digest = BlobDigest(str(entry.get("digest")))
     manifest = _blob(blobs, digest)
     described = manifest.get("config")
     if not isinstance(described, dict):
         raise DestinationError(f"the manifest `{digest}` in `{blobs.place}` names no config")
-    config = _blob(blobs, BlobDigest(str(described.get("digest"))))
+    with reading_digests(blobs.place):
+        config_digest = BlobDigest(str(described.get("digest")))
+    config = _blob(blobs, config_digest)
     return stored_image(manifest, config, reference=reference, digest=digest, place=blobs.place)
 
 
@@ -171,24 +190,26 @@ def stored_image(
 ) -> StoredImage:
     """Return the image that a manifest and its config describe; `place` is what an error names.
 
-    Raises `DestinationError`, `InputError`: they are not what they should be.
+    Raises `DestinationError`: they are not what they should be.
     """
     layers = _objects(manifest, "layers", place)
-    sizes = [size if isinstance(size := layer.get("size"), int) else 0 for layer in layers]
+    sizes = [_size_bytes(layer) for layer in layers]
     plain = _layers(config, sizes, place)
+    with reading_digests(place):
+        stored = tuple(
+            replace(
+                layer,
+                digest=BlobDigest(str(described.get("digest"))),
+                media_type=str(described.get("mediaType")),
+                annotations=_annotations(described),
+            )
+            for layer, described in zip(plain, layers, strict=True)
+        )
     return StoredImage(
         reference=reference,
         digest=digest,
         config=config,
-        layers=tuple(
-            replace(
-                stored,
-                digest=BlobDigest(str(layer.get("digest"))),
-                media_type=str(layer.get("mediaType")),
-                annotations=_annotations(layer),
-            )
-            for stored, layer in zip(plain, layers, strict=True)
-        ),
+        layers=stored,
         annotations=_annotations(manifest),
     )
 
@@ -226,12 +247,19 @@ def _layers(
     history = [] if config.get("history") is None else _objects(config, "history", place)
     comments = [str(entry.get("comment", "")) for entry in history if not entry.get("empty_layer")]
     comments += [""] * (len(diff_ids) - len(comments))
-    return tuple(
-        StoredLayer(
-            diff_id=DiffId(str(diff_id)), digest=None, size_bytes=size_bytes, comment=comment
+    with reading_digests(place):
+        return tuple(
+            StoredLayer(
+                diff_id=DiffId(str(diff_id)), digest=None, size_bytes=size_bytes, comment=comment
+            )
+            for diff_id, size_bytes, comment in zip(diff_ids, sizes_bytes, comments, strict=False)
         )
-        for diff_id, size_bytes, comment in zip(diff_ids, sizes_bytes, comments, strict=False)
-    )
+
+
+def _size_bytes(descriptor: Mapping[str, Any]) -> int:
+    """Return the size that a descriptor gives; 0 for what is none."""
+    size = descriptor.get("size")
+    return size if isinstance(size, int) and 0 < size <= _LARGEST_BYTES else 0
 
 
 def _annotations(document: Mapping[str, Any]) -> Mapping[str, str]:

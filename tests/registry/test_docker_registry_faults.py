@@ -20,7 +20,7 @@ from nixbridge.destinations.registry import Registry
 from nixbridge.errors import DestinationError
 from registry.cutting_proxy import CuttingProxy
 from registry.shop import LARGE_BYTES, PLAIN, SMALL_BYTES, Shop
-from registry_server import RegistryServer, running_registry
+from registry_server import RegistryServer, make_tls_files, running_registry
 
 pytestmark = pytest.mark.tools
 
@@ -55,6 +55,21 @@ def test_connections_that_are_cut_at_random_bytes(
         assert proxy.cuts > 0 or max(budgets) > LARGE_BYTES
     found = shop.registry(docker_registry.reference(name)).inspect(PLAIN)
     assert found.digest == new.digest
+
+
+@pytest.mark.parametrize("budget", [0, 10, 600])
+def test_a_first_connection_that_is_cut_does_not_mean_that_there_is_no_tls(
+    require_tool: Callable[[str], str], tmp_path: Path, shop: Shop, budget: int
+) -> None:
+    """Plain http is tried as well, and refused: that is not the last word."""
+    tls = make_tls_files(tmp_path / "tls")
+    with (
+        running_registry(require_tool("docker-registry"), tmp_path / "registry", tls=tls) as server,
+        CuttingProxy(server.host, [budget]).running() as proxy,
+    ):
+        image = shop.deliver(f"docker://{proxy.host}/shop:1").image
+        assert proxy.cuts == 1
+        assert shop.registry(server.reference("shop:1")).inspect(PLAIN).digest == image.digest
 
 
 def deliver_in_a_process(

@@ -307,6 +307,9 @@ def test_a_proxy_is_asked_where_the_environment_names_one(fake: FakeRegistry, sh
     nobody = {"http_proxy": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1"}
     with pytest.raises(DestinationError) as caught:
         shop.deliver(f"docker://{fake.host}/x:1", access=replace(PLAIN, environment=nobody))
-    assert caught.value.message == f"{fake.host} cannot be reached: connection refused"
+    assert caught.value.message == (
+        f"{fake.host} cannot be reached: connection refused (by way of the proxy "
+        "`http://127.0.0.1:1`)"
+    )
     exempt = nobody | {"NO_PROXY": "example.org, 127.0.0.1"}
     shop.deliver(f"docker://{fake.host}/x:1", access=replace(PLAIN, environment=exempt))
