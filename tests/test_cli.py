@@ -184,6 +184,13 @@ def test_the_readme_has_every_exit_code(repository: Path) -> None:
                 "registry\n"
             ),
         ),
+        (
+            ["copy", "x.nix", "oci:x", "--strategy", "popularty"],
+            (
+                "error: `popularty` is no strategy that we know\n"
+                "  hint: did you mean `popularity`?\n"
+            ),
+        ),
         (["plan", "--arg", "x"], "error: `--arg` takes two words: a name and a value\n"),
         (
             ["render", "--check", "x.toml"],

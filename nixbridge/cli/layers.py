@@ -21,6 +21,7 @@ from nixbridge.layering import (
     LayerPlan,
     PlanOptions,
     PreviousPlan,
+    find_strategy,
 )
 from nixbridge.packing import Warn
 from nixbridge.previous import Keeping, read_plan_file, read_previous
@@ -101,10 +102,12 @@ class LayerWishes:
     ] = None
 
     def __post_init__(self) -> None:
-        """Refuse weights that are none, before anything is built.
+        """Refuse a strategy and weights that are none, before anything is built.
 
         Raises `InputError`.
         """
+        if self.strategy is not None:
+            find_strategy(self.strategy)
         for text in self.weight:
             _weight(text)
 

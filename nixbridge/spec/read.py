@@ -138,7 +138,7 @@ def _layering_section(directory: Path) -> Section:
     return Section(
         make=LayeringSection,
         keys={
-            "strategy": v.as_word,
+            "strategy": v.as_strategy,
             "max_layers": v.as_count,
             "layers": v.list_of(v.list_of(v.as_package)),
             "plan": v.path_from(directory),

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 from nixbridge.errors import InputError, near_miss_hint
 from nixbridge.oci import ImageReference
+from nixbridge.plugins import PluginGroup, plugins
 from nixbridge.spec.image_spec import ContainerUser, Debpkgs, LookupPath
 
 _Value = TypeVar("_Value")
@@ -236,6 +237,15 @@ def as_tag(value: object) -> str:
             hint="a tag is up to 128 letters, digits, `_`, `.` and `-`, not `.` or `-` at first",
         ) from error
     return text
+
+
+def as_strategy(value: object) -> str:
+    """Return the name of a strategy that is registered."""
+    name = as_word(value)
+    known = tuple(plugins(PluginGroup.STRATEGIES))
+    if name not in known:
+        raise _invalid(f"is no strategy: `{name}`", hint=near_miss_hint(name, known))
+    return name
 
 
 def as_package(value: object) -> str:

@@ -240,6 +240,11 @@ def test_ports() -> None:
             "`packages` is not a key",
             "did you mean `nix.packages` or `image.packages`?",
         ),
+        (
+            NAMED + "[layering]\nstrategy = 'update_cost'\n",
+            "`layering.strategy` is no strategy: `update_cost`",
+            "did you mean `update-cost`?",
+        ),
         ("image = 1\n", "`image` is a whole number and should be a table", None),
         ("[image]\nname = 1\n", "`image.name` is a whole number and should be a string", None),
         (
