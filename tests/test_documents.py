@@ -43,6 +43,7 @@ OTHERS_OPTIONS = {
     *("--archive", "--locked"),  # debpkgs.py
     *("--nix-bin", "--nix-required"),  # the pytest plugin
 }
+OTHERS_MODULES = {"conftest.py", "stream_layered_image.py"}  # a user's, and nixpkgs'
 # What looks like a file of ours and is none: made by a command, or by a user.
 ELSEWHERE = ("benchmarks/results/", "nixbridge/layers.sqlite", "nixbridge/nix")
 
@@ -165,6 +166,15 @@ def test_files_of_the_repository_that_a_document_names_are_there(document: Path)
         for name in re.findall(rf"(?<![\w./-])(?:{folders})/[\w./*-]+", code):
             if not name.startswith(ELSEWHERE):
                 assert any(REPOSITORY.glob(name.rstrip("/."))), name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_modules_that_a_document_names_are_there(document: Path) -> None:
+    """By their last part; those of others are `OTHERS_MODULES`."""
+    folders = ("benchmarks", "nix", "nixbridge", "scripts", "tests")
+    ours = {path.name for folder in folders for path in (REPOSITORY / folder).rglob("*.py")}
+    named = {name for code in codes(document) for name in re.findall(r"([\w-]+\.py)\b", code)}
+    assert named <= ours | OTHERS_MODULES
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
