@@ -14,7 +14,12 @@ from io import FileIO
 from typing import Final, Self
 
 from nixbridge.destinations.destination import Access
-from nixbridge.destinations.engine import Engine, EngineWriter, parse_engine_reference
+from nixbridge.destinations.engine import (
+    Engine,
+    EngineWriter,
+    dropping_name,
+    parse_engine_reference,
+)
 from nixbridge.destinations.repository import split_registry
 from nixbridge.destinations.stored_image import StoredImage
 from nixbridge.errors import DestinationError, InputError, IntegrityError
@@ -174,17 +179,19 @@ class Podman(Engine):
 
         Raises `DestinationError`; `IntegrityError`: podman has something else.
         """
-        try:
+        identity_wanted = image.config.digest.hex
+
+        def drop(longest_seconds: float | None) -> None:
+            self._podman("untag", identity_wanted, str(served), timeout_seconds=longest_seconds)
+
+        with dropping_name(drop):
             pulled = self._run("pull", "--quiet", "--tls-verify=false", str(served))
             identity = pulled.stdout.decode().split()[-1:]
-            if identity != [image.config.digest.hex]:
+            if identity != [identity_wanted]:
                 raise IntegrityError(
-                    f"podman pulled `{''.join(identity)}` for the image `{image.config.digest.hex}`"
+                    f"podman pulled `{''.join(identity)}` for the image `{identity_wanted}`"
                 )
-            self._run("tag", image.config.digest.hex, str(self._destination.reference))
-        finally:
-            # Also when we are interrupted; and without a name where there was no pull.
-            self._podman("untag", image.config.digest.hex, str(served))
+            self._run("tag", identity_wanted, str(self._destination.reference))
 
     def names(self) -> Sequence[str]:
         """Return the names of all images.
@@ -221,9 +228,15 @@ class Podman(Engine):
             )
         return completed
 
-    def _podman(self, *arguments: str, stdin: FileIO | None = None) -> Completed:
+    def _podman(
+        self,
+        *arguments: str,
+        stdin: FileIO | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Completed:
         words: Sequence[str] = (self._program, *self._destination.storage.arguments, *arguments)
         try:
-            return SubprocessRunner(self._environment or None).run(words, stdin=stdin)
+            runner = SubprocessRunner(self._environment or None, timeout_seconds)
+            return runner.run(words, stdin=stdin)
         except OSError as error:
             raise DestinationError(f"cannot run `{self._program}`: {error.strerror}") from error

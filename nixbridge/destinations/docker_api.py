@@ -80,18 +80,27 @@ class DockerApi:
             for name in (*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ()))
         ]
 
-    def remove(self, image: str) -> None:
+    def remove(self, image: str, *, timeout_seconds: float | None = None) -> None:
         """Remove a name of an image, and the image if that was its last.
 
         Raises `DestinationError`.
         """
-        self._follow("DELETE", f"/images/{image}", {"noprune": "1"})
+        path = f"/images/{image}"
+        self._follow("DELETE", path, {"noprune": "1"}, timeout_seconds=timeout_seconds)
 
     def _follow(
-        self, method: str, path: str, query: Mapping[str, str], *, body: FileIO | None = None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        body: FileIO | None = None,
+        timeout_seconds: float | None = None,
     ) -> None:
         """Ask for something, and read what is said until it is done: JSON, line by line."""
-        with self._answer(method, f"{path}?{urlencode(query)}", body=body) as response:
+        with self._answer(
+            method, f"{path}?{urlencode(query)}", body=body, timeout_seconds=timeout_seconds
+        ) as response:
             for line in response:
                 error = _error(line)
                 if error is not None:

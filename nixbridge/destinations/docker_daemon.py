@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import FileIO
@@ -11,9 +10,14 @@ from typing import Final, Self
 from nixbridge.destinations.destination import Access
 from nixbridge.destinations.docker_api import DockerApi
 from nixbridge.destinations.docker_host import DockerHost
-from nixbridge.destinations.engine import Engine, EngineWriter, parse_engine_reference
+from nixbridge.destinations.engine import (
+    Engine,
+    EngineWriter,
+    dropping_name,
+    parse_engine_reference,
+)
 from nixbridge.destinations.stored_image import StoredImage
-from nixbridge.errors import DestinationError, InputError
+from nixbridge.errors import InputError
 from nixbridge.image import Image
 from nixbridge.oci import ImageReference
 
@@ -87,13 +91,13 @@ class Docker(Engine):
         Raises `DestinationError`.
         """
         pulled = f"{served.name}@{image.digest}"
-        try:
+
+        def drop(longest_seconds: float | None) -> None:
+            self._api.remove(pulled, timeout_seconds=longest_seconds)
+
+        with dropping_name(drop):
             self._api.pull(served.name, str(image.digest))
             self._api.tag(pulled, self._reference.name, str(self._reference.tag))
-        finally:
-            # Also when we are interrupted; and without a name where there was no pull.
-            with contextlib.suppress(DestinationError):
-                self._api.remove(pulled)
 
     def names(self) -> Sequence[str]:
         """Return the names of all images.

@@ -15,7 +15,7 @@ import os
 import re
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from typing import Final
@@ -36,6 +36,8 @@ _LATEST: Final = "latest"
 _SERVED: Final = "nixbridge-pull"
 _SERVED_NAME: Final = re.compile(rf"(?P<host>[^/:]+):(?P<port>\d{{1,5}})/{_SERVED}/.+")
 _PATIENCE_SECONDS: Final = 1.0
+# How long a pull that failed, or that was interrupted, waits for its name to be dropped.
+_DROP_SECONDS: Final = 2.0
 
 
 def parse_engine_reference(transport: str, text: str) -> ImageReference:
@@ -92,6 +94,22 @@ class Engine(ABC):
 
         Raises `DestinationError`.
         """
+
+
+@contextlib.contextmanager
+def dropping_name(drop: Callable[[float | None], None]) -> Iterator[None]:
+    """Call `drop` after a pull, also when it fails, with the seconds that it may take.
+
+    An engine that hangs is not waited for then: the next delivery drops the name.
+    """
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(DestinationError):
+            drop(_DROP_SECONDS)
+        raise
+    with contextlib.suppress(DestinationError):
+        drop(None)
 
 
 class EngineWriter(ServedWriter):

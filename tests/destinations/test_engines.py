@@ -8,11 +8,14 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
+import os
+import signal
 import socketserver
 import ssl
 import sys
 import tarfile
 import threading
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -347,6 +350,9 @@ class _Daemon(http.server.BaseHTTPRequestHandler):
 
     def do_DELETE(self) -> None:
         self.docker.asked.append(f"DELETE {self.path}")
+        if self.docker.mode == "hangs":
+            time.sleep(60)
+            return
         self.answer(b"[]")
 
     def do_POST(self) -> None:
@@ -369,6 +375,9 @@ class _Daemon(http.server.BaseHTTPRequestHandler):
         match self.docker.mode:
             case "unreachable" | "loads nothing":
                 self.answer(b'{"message":"dial tcp: connection refused"}', 500)
+            case "hangs":
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(60)
             case "refuses":
                 urllib.request.urlopen(f"http://{host}/v2/").close()
                 error = {"errorDetail": {"message": "disk full"}, "error": "disk full"}
@@ -413,6 +422,16 @@ def test_docker_pulls_and_only_the_users_name_stays(docker: FakeDocker) -> None:
     # It had all layers.
     assert delivered.layers.written == []
     assert delivered.warnings == []
+
+
+def test_an_interrupt_does_not_wait_for_a_docker_that_hangs(docker: FakeDocker) -> None:
+    """Not for its pull, and not for long for the name to be dropped."""
+    docker.mode = "hangs"
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        docker.delivered().deliver("docker-daemon:shop:1")
+    assert time.monotonic() - started < 20
+    assert [line.split()[0] for line in docker.asked] == ["GET", "POST", "DELETE"]
 
 
 def test_a_docker_that_cannot_come_is_sent_an_archive(docker: FakeDocker) -> None:
