@@ -191,6 +191,15 @@ def test_the_readme_has_every_exit_code(repository: Path) -> None:
                 "  hint: did you mean `popularity`?\n"
             ),
         ),
+        (
+            ["diff", "oci:x", "new.nix"],
+            (
+                "error: there is no file `new.nix`\n"
+                "  hint: a source is a spec (`nixbridge.toml` or its directory), a Nix file "
+                "(`docker.nix`), a flake attribute (`.#dockerImage`), an image description "
+                "(`image-….json`) or a store path\n"
+            ),
+        ),
         (["plan", "--arg", "x"], "error: `--arg` takes two words: a name and a value\n"),
         (
             ["render", "--check", "x.toml"],

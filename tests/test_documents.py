@@ -20,6 +20,7 @@ from nixbridge.destinations.reference import parse_destination
 from nixbridge.errors import InputError
 from nixbridge.packing import Compression
 from nixbridge.plugins import PluginGroup, plugins
+from nixbridge.testing import BuiltImage, NixTester
 
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -258,3 +259,20 @@ def test_the_arguments_of_the_nix_functions_are_all_documented(file: str, title:
         for name in ("maxLayers", "strategy"):
             values = re.findall(rf"^    {name} = (.+);$", set_by, re.MULTILINE)
             assert documented[name] == ", or ".join(f"`{value}`" for value in values)
+
+
+def test_what_the_pytest_plugin_is_said_to_have_is_there() -> None:
+    """Its options and fixtures, and what an image and `nix` are asked for."""
+    document = Path("docs/testing.md")
+    plugin = (REPOSITORY / "nixbridge/pytest_nix.py").read_text()
+    options = re.findall(r'addoption\(\s*"(--[\w-]+)"', plugin)
+    assert sorted(options) == sorted(
+        name.partition(" ")[0] for name in first_column("docs/testing.md", "option")
+    )
+    for name in first_column("docs/testing.md", "fixture"):
+        assert f"def {name}(" in plugin
+    asked = {BuiltImage: r"\bimage\.(?!imageTag\b)(\w+)", NixTester: r"\bnix\.(?!conf\b)(\w+)"}
+    for kind, pattern in asked.items():
+        names = {name for code in codes(document) for name in re.findall(pattern, code)}
+        assert len(names) > 3
+        assert [name for name in sorted(names) if not hasattr(kind, name)] == []

@@ -22,6 +22,7 @@ from nixbridge.report.contents import (
 from nixbridge.report.diff import compare
 from nixbridge.report.diff_page import diff_page_html
 from nixbridge.report.diff_table import diff_document, diff_text
+from nixbridge.source import parse_source
 from nixbridge.texts import write_text
 
 _IMAGE_HELP: Final = (
@@ -57,6 +58,10 @@ def diff(
     places = {
         text: parse_inspectable(text) for text in dict.fromkeys((old, new)) if is_destination(text)
     }
+    # What is mistyped is told before anything is read or built.
+    for text in (old, new):
+        if text not in places:
+            parse_source(text)
     stored = {text: place.inspect(access) for text, place in places.items()}
 
     def contents(text: str) -> Contents:
