@@ -20,6 +20,7 @@ from nixbridge.destinations.reference import parse_destination
 from nixbridge.errors import InputError
 from nixbridge.packing import Compression
 from nixbridge.plugins import PluginGroup, plugins
+from nixbridge.spec import read_spec, spec_keys
 from nixbridge.testing import BuiltImage, NixTester
 
 REPOSITORY = Path(__file__).parents[1]
@@ -276,3 +277,38 @@ def test_what_the_pytest_plugin_is_said_to_have_is_there() -> None:
         names = {name for code in codes(document) for name in re.findall(pattern, code)}
         assert len(names) > 3
         assert [name for name in sorted(names) if not hasattr(kind, name)] == []
+
+
+SPECS = [
+    (str(document), code)
+    for document in DOCUMENTS
+    for code in re.findall(r"^```toml\n(.*?)^```$", text_of(document), re.MULTILINE | re.DOTALL)
+]
+
+
+@pytest.mark.parametrize(("document", "code"), SPECS, ids=[document for document, _ in SPECS])
+def test_the_specs_of_the_documents_are_read(
+    document: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of one are of an image with a name."""
+    monkeypatch.chdir(tmp_path)
+    file = Path("nixbridge.toml")
+    file.write_text(code if "[image]" in code else f"[image]\nname = 'shop'\n{code}")
+    assert read_spec(file).image.name, document
+
+
+def test_keys_of_a_spec_that_documents_name_are_there() -> None:
+    """Those that are named with a section that nothing else is called like."""
+    named = {
+        name
+        for document in DOCUMENTS
+        if document.name != "testing.md"  # there, `image.config` is a built image's
+        for code in codes(document)
+        for name in re.findall(r"^(?:layering|image\.config)\.[a-z_]+", code)
+    } - {"layering.md"}
+    assert len(named) > 10
+    assert [
+        name
+        for name in sorted(named)
+        if not any(f"{k}.".startswith(f"{name}.") for k in spec_keys())
+    ] == []
