@@ -162,6 +162,15 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_no_title_comes_twice(document: Path) -> None:
+    titles = re.findall(
+        r"^(#+ .+)$", re.sub(r"^```.*?^```$", "", text_of(document), flags=re.M | re.S), re.M
+    )
+    assert titles
+    assert sorted(titles) == sorted(set(titles))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_files_of_the_repository_that_a_document_names_are_there(document: Path) -> None:
     folders = "benchmarks|nixbridge|scripts|templates|tests"
     for code in codes(document):
