@@ -164,7 +164,9 @@ def test_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_no_title_comes_twice(document: Path) -> None:
     titles = re.findall(
-        r"^(#+ .+)$", re.sub(r"^```.*?^```$", "", text_of(document), flags=re.M | re.S), re.M
+        r"^(#+ .+)$",
+        re.sub(r"^```.*?^```$", "", text_of(document), flags=re.MULTILINE | re.DOTALL),
+        re.MULTILINE,
     )
     assert titles
     assert sorted(titles) == sorted(set(titles))
