@@ -234,6 +234,18 @@ def test_an_unchanged_image_is_copied_without_opening_a_file_of_it(
     assert (machine.folder / "out/index.json").read_bytes() == manifest
 
 
+def test_contents_are_checked_without_a_second_read(
+    machine: Machine, require_tool: Callable[[str], str]
+) -> None:
+    files = {f"file-{number}": b"x" * (number * 5000) for number in range(20)}
+    path = machine.add("app", files)
+    argv = (path, "oci:out:x", "--check-contents", "--compression", "gzip")
+    opened = opened_by_nixbridge(machine, require_tool("strace"), *argv)
+    place = str(machine.place(path))
+    found = [name for name in opened if name.startswith(f"{place}/") and "file-" in name]
+    assert sorted(found) == sorted(f"{place}/{name}" for name in files)
+
+
 def test_no_cache(machine: Machine) -> None:
     path = machine.add("app", {"file": b"x"})
     for _ in range(2):

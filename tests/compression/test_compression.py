@@ -156,15 +156,12 @@ def test_the_judges_read_it_back(kind: str, require_tool: Callable[[str], str]) 
     assert done.stdout == data
 
 
-@pytest.mark.parametrize("kind", FAST_KINDS)
+@pytest.mark.parametrize("kind", ["gzip", "zlib:1"])
 def test_gzip_has_no_time_and_no_name(kind: str) -> None:
     blob, _, _ = compress(parsed(kind), b"x", [])
-    if blob.startswith(b"\x1f\x8b"):
-        assert blob[3] == 0
-        assert blob[4:8] == bytes(4)
-        assert gzip.decompress(blob) == b"x"
-    else:
-        assert blob.startswith(b"\x28\xb5\x2f\xfd")
+    # https://www.rfc-editor.org/rfc/rfc1952: magic, deflate, no flags (as for a name), no time
+    assert blob[:8] == b"\x1f\x8b\x08\0" + bytes(4)
+    assert gzip.decompress(blob) == b"x"
 
 
 @pytest.mark.tools

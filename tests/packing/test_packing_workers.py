@@ -202,18 +202,18 @@ def test_bug_in_a_worker_says_where(walks: list[Callable[[], Walked]], mode: Any
         assert "in bug" in note
 
 
-@MODES
-def test_worker_that_is_killed_is_told_of(walks: list[Callable[[], Walked]], mode: Any) -> None:
-    if mode["workers"] == 1:
-        return
-
+@pytest.mark.parametrize("in_order", [False, True])
+@pytest.mark.parametrize("workers", [2, LAYERS + 2])
+def test_worker_that_is_killed_is_told_of(
+    walks: list[Callable[[], Walked]], workers: int, *, in_order: bool
+) -> None:
     def die() -> Walked:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 
     walks[1] = die
     with pytest.raises(PackError) as caught:
-        pack_many(walks, consume, **mode)
+        pack_many(walks, consume, workers=workers, in_order=in_order)
     assert caught.value.message == "a process that reads files ended early, with status -9"
     assert caught.value.hint == "was memory short? try `--workers 1`"
 
@@ -254,5 +254,11 @@ def wait_for_the_end_of(process: int) -> None:
     pytest.fail(f"process {process} is still there")
 
 
-def test_default_is_a_worker_for_each_processor() -> None:
-    assert 1 <= default_workers() <= min(8, os.cpu_count() or 1)
+def test_default_is_a_worker_for_each_processor_that_we_may_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for processors, workers in ((1, 1), (3, 3), (8, 8), (64, 8)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, count=processors: set(range(count)))
+        assert default_workers() == workers
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert default_workers() == 1
