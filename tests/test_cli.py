@@ -392,3 +392,18 @@ def test_two_archives_at_one_place_are_refused(
         f"error: `{first}` and `{second}` are one place, which takes one archive\n"
         "  hint: write each to a file of its own; an `oci:DIR` takes several images\n"
     )
+
+
+@pytest.mark.parametrize("word", ["--version", "--help", "doctor"])
+def test_a_reader_that_has_read_enough_is_no_bug(word: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        run = subprocess.run(
+            [sys.executable, "-m", "nixbridge", word],
+            check=False,
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert (run.returncode, run.stderr) == (EXIT_BROKEN_PIPE, "")

@@ -152,6 +152,13 @@ def _terminate(_signal: int, _frame: object) -> None:
     raise SystemExit(EXIT_TERMINATED)
 
 
+def _end_unread() -> int:
+    """Return the status for that who read us has read enough."""
+    # The interpreter must not complain when it flushes.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_BROKEN_PIPE
+
+
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit status; every error ends here."""
     console = Console(is_json="--json" in argv)
@@ -173,9 +180,12 @@ def main(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         status = EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Who read us has read enough; the interpreter must not complain when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
+        return _end_unread()
+    except SystemExit as end:
+        # What typer makes of a broken pipe, with a status that could be anything's.
+        if isinstance(end.__context__, BrokenPipeError):
+            return _end_unread()
+        raise
     except Exception as error:  # noqa: BLE001 - the last resort: whatever else comes is our bug
         console.bug(error)
         return EXIT_BUG
