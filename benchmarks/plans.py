@@ -72,8 +72,9 @@ def updates(title: str, graph: ClosureGraph) -> dict[str, Any]:
     model = cost_model_of(describe(graph), PlanOptions())
     floor_bytes = model.floor_bytes(graph.infos)
     costs: dict[str, dict[int, float]] = {}
+    pulls: dict[str, dict[int, float]] = {}
     for strategy in STRATEGIES:
-        costs[strategy] = {}
+        costs[strategy], pulls[strategy] = {}, {}
         for count in LAYER_COUNTS:
             try:
                 plan = plan_layers(
@@ -82,23 +83,30 @@ def updates(title: str, graph: ClosureGraph) -> dict[str, Any]:
             except PlanError:
                 continue  # a layer for each path, in fewer layers than there are paths
             costs[strategy][count] = plan.expected_bytes
+            pulls[strategy][count] = model.expected_pull_bytes(
+                [planned.info.path for planned in layer.paths] for layer in plan.layers
+            )
+
+    def row(strategy: str, of: Mapping[int, float]) -> list[str]:
+        return [strategy, *(format_size(of[one]) if one in of else "-" for one in LAYER_COUNTS)]
+
     rows = [
-        (
-            strategy,
-            *(format_size(of[count]) if count in of else "-" for count in LAYER_COUNTS),
-            f"{of[20] / floor_bytes:.2f}" if 20 in of else "-",  # noqa: PLR2004
-        )
+        (*row(strategy, of), f"{of[20] / floor_bytes:.2f}" if 20 in of else "-")  # noqa: PLR2004
         for strategy, of in costs.items()
     ]
     header = ("STRATEGY", *(f"{count} LAYERS" for count in LAYER_COUNTS), "20 LAYERS/FLOOR")
     print(f"{title}: {len(graph)} paths, {format_size(graph.closure_size_bytes)}")
     print(f"an update sends, on average; no plan sends less than {format_size(floor_bytes)}\n")
     print(format_table(header, rows, right=frozenset(range(1, 6))), end="\n\n")
+    print("an engine that reuses layers from the bottom only, as Docker does, pulls\n")
+    rows = [tuple(row(strategy, of)) for strategy, of in pulls.items()]
+    print(format_table(header[:-1], rows, right=frozenset(range(1, 5))), end="\n\n")
     return {
         "paths": len(graph),
         "sizeBytes": graph.closure_size_bytes,
         "floorBytes": floor_bytes,
         "expectedBytes": costs,
+        "expectedPullBytes": pulls,
     }
 
 

@@ -154,7 +154,7 @@ def test_layers_are_as_the_command_line_says(folder: Path) -> None:
     plan = document(*shop(), *options, cwd=folder)
     assert len(plan["layers"]) == 3
     likely = [layer["changeProbability"] for layer in plan["layers"]]
-    assert likely == sorted(likely)
+    assert likely[0] < likely[-1] == 1
     assert len(document(*shop(), *options, "--leave-layers", "124", cwd=folder)["layers"]) == 2
 
     said("copy", *shop(), "oci:split:1", *options, "--weight", "app*=50", cwd=folder)

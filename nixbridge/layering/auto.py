@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from nixbridge.closure import StorePath
 from nixbridge.layering.cost_model import CostModel
+from nixbridge.layering.ordering import order_groups
 from nixbridge.layering.strategy import LayerTask, PathGroup
 from nixbridge.layering.words import name_paths
 
@@ -18,9 +19,13 @@ from nixbridge.layering.words import name_paths
 def auto(task: LayerTask) -> tuple[PathGroup, ...]:
     """Give each set of large paths that need the same paths a layer with these."""
     large = _largest_first(task)
-    return CostModel(task.graph, task.weights).seldom_first(
-        PathGroup(paths=tuple(sorted(paths)), reason=_reason(large, owners))
-        for owners, paths in group_by_large_paths(task).items()
+    return order_groups(
+        task,
+        CostModel(task.graph, task.weights),
+        (
+            PathGroup(paths=tuple(sorted(paths)), reason=_reason(large, owners))
+            for owners, paths in group_by_large_paths(task).items()
+        ),
     )
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from nixbridge.closure import ClosureGraph, StorePath
-from nixbridge.layering.strategy import PathGroup
 
 # The smallest step between weights is one in so many.
 _UNITS: Final = 1024
@@ -61,6 +60,18 @@ class CostModel:
             bits |= self._closures[path]
         return bits
 
+    def own_bits(self, paths: Iterable[StorePath]) -> int:
+        """Return the set of `paths` themselves."""
+        bits = 0
+        for path in paths:
+            # A path comes after all that it refers to.
+            bits |= 1 << (self._closures[path].bit_length() - 1)
+        return bits
+
+    def size_bytes(self, paths: Iterable[StorePath]) -> int:
+        """Return the sum of the NAR sizes of `paths`."""
+        return sum(self._graph[path].nar_size_bytes for path in paths)
+
     def weigh(self, bits: int) -> int:
         """Return the weight of a set of paths, in small units."""
         if self._is_even:
@@ -81,28 +92,24 @@ class CostModel:
         cost = 0
         for group in groups:
             paths = tuple(group)
-            size_bytes = sum(self._graph[path].nar_size_bytes for path in paths)
-            cost += size_bytes * self.weigh(self.closure_bits(paths))
+            cost += self.size_bytes(paths) * self.weigh(self.closure_bits(paths))
         return cost / self.total_weight if self.total_weight else 0.0
 
     def floor_bytes(self, paths: Iterable[StorePath]) -> float:
         """Return the same with a layer for each path, which no plan can beat."""
         return self.expected_bytes((path,) for path in paths)
 
-    def seldom_first(self, groups: Iterable[PathGroup]) -> tuple[PathGroup, ...]:
-        """Sort groups: what changes seldom comes first, and lies below what changes often.
+    def expected_pull_bytes(self, groups: Iterable[Iterable[StorePath]]) -> float:
+        """Return the same, by an engine that reuses layers only from the bottom.
 
-        Engines keep the layers below the first one that changed.
+        It pulls what lies above a change again. `groups` come from bottom to top.
         """
-        return tuple(
-            sorted(
-                groups,
-                key=lambda group: (
-                    self.weigh(self.closure_bits(group.paths)),
-                    sorted((path.name, path) for path in group.paths),
-                ),
-            )
-        )
+        cost = closure = 0
+        for group in groups:
+            paths = tuple(group)
+            closure |= self.closure_bits(paths)
+            cost += self.size_bytes(paths) * self.weigh(closure)
+        return cost / self.total_weight if self.total_weight else 0.0
 
 
 def _planes(members: Mapping[int, list[int]], bit_count: int) -> tuple[tuple[int, int], ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from nixbridge.errors import PlanError
 from nixbridge.layering.cost_model import CostModel
+from nixbridge.layering.ordering import order_groups
 from nixbridge.layering.strategy import LayerTask, PathGroup
 
 
 def one_per_path(task: LayerTask) -> tuple[PathGroup, ...]:
-    """Give each candidate a layer, what changes seldom at the bottom.
+    """Give each candidate a layer, large ones that change seldom at the bottom.
 
     Raises `PlanError`: there are more candidates than layers.
     """
@@ -17,6 +18,8 @@ def one_per_path(task: LayerTask) -> tuple[PathGroup, ...]:
             f"{len(task.candidates)} paths cannot have a layer each in {task.max_layers} layers",
             hint="allow more layers, or take the strategy `update-cost`",
         )
-    return CostModel(task.graph, task.weights).seldom_first(
-        PathGroup(paths=(path,), reason="a layer for each path") for path in task.candidates
+    return order_groups(
+        task,
+        CostModel(task.graph, task.weights),
+        (PathGroup(paths=(path,), reason="a layer for each path") for path in task.candidates),
     )

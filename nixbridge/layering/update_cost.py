@@ -15,6 +15,7 @@ from nixbridge.layering.auto import group_by_large_paths
 from nixbridge.layering.cost_model import CostModel
 from nixbridge.layering.merging import merge_greedily
 from nixbridge.layering.moving import move_paths
+from nixbridge.layering.ordering import order_groups
 from nixbridge.layering.popularity import popularity
 from nixbridge.layering.strategy import LayerTask, PathGroup
 
@@ -34,9 +35,13 @@ def update_cost(task: LayerTask) -> tuple[PathGroup, ...]:
         groups: Iterable[Sequence[StorePath]] = [(path,) for path in paths]
     else:
         groups = min(_plans(task, model, paths), key=model.expected_bytes)
-    return model.seldom_first(
-        PathGroup(paths=tuple(sorted(group)), reason=_reason(task, model, group))
-        for group in groups
+    return order_groups(
+        task,
+        model,
+        (
+            PathGroup(paths=tuple(sorted(group)), reason=_reason(task, model, group))
+            for group in groups
+        ),
     )
 
 

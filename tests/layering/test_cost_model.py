@@ -38,6 +38,14 @@ def test_expected_bytes_are_those_of_the_layers_that_change() -> None:
     assert CostModel(graph_of({}), {}).expected_bytes([]) == 0
 
 
+def test_who_reuses_layers_from_the_bottom_pulls_all_above_a_change() -> None:
+    model = CostModel(GRAPH, {})
+    groups = [paths_of("data"), paths_of("libc"), paths_of("app lib")]
+    assert model.expected_pull_bytes(groups) == 80 / 4 + 40 * 2 / 4 + 30
+    assert model.expected_pull_bytes(groups[::-1]) == 30 * 3 / 4 + 40 * 3 / 4 + 80
+    assert CostModel(graph_of({}), {}).expected_pull_bytes([]) == 0
+
+
 @pytest.mark.parametrize(
     ("name", "weight"),
     [("my-app-1.2", 20), ("my-app-data-1", 3), ("my-lib-2", 1), ("My-app", 1), ("x", 0.5)],
