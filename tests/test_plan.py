@@ -177,6 +177,7 @@ def test_layers_are_as_the_command_line_says(folder: Path) -> None:
         (["--weight", "app"], "`--weight app` is no weight of a pattern"),
         (["--weight", "app=0"], "`--weight app=0` is no weight of a pattern"),
         (["--max-push", "5MB"], "`--max-push` needs an image to compare with"),
+        (["--repack-within", "3"], "`--repack-within` needs an image whose layers are kept"),
         (["a.nix", "b.nix"], "2 images are to be planned"),
         (["--shared", "--plan", "x"], "`--shared` makes a plan, and `--plan` follows one"),
         (["--shared", "--against", "x"], "`--against` keeps the layers of one image; those that"),

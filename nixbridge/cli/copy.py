@@ -118,7 +118,7 @@ def copy(
         )
         layer_plan = wishes.plan(described, access, keeping, console.warn)
         for repacking in layer_plan.repackings:
-            console.say(f"  plan      {repacking_text(repacking, wishes.repack_within)}")
+            console.say(f"  plan      {repacking_text(repacking, keeping.repack_within_updates)}")
         delivery = pipeline.deliver(described, layer_plan, parsed, console, options, access)
     console.say(image_table(delivery.image), at=1)
     if is_json:

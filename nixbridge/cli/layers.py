@@ -83,14 +83,14 @@ class LayerWishes:
         ),
     ] = field(default_factory=list)
     repack_within: Annotated[
-        int,
+        Optional[int],
         typer.Option(
             min=0,
             metavar="UPDATES",
             help="With --against: make all layers anew if what that sends is saved again within "
-            "so many updates.",
+            f"so many updates; else {REPACK_WITHIN_UPDATES}.",
         ),
-    ] = REPACK_WITHIN_UPDATES
+    ] = None
     plan_file: Annotated[
         Optional[Path],
         typer.Option(
@@ -116,10 +116,16 @@ class LayerWishes:
 
         Raises `InputError`, `DestinationError`, `IntegrityError`.
         """
+        within = self.repack_within
+        if within is not None and not against:
+            raise InputError(
+                "`--repack-within` needs an image whose layers are kept",
+                hint="name it: `--against REF`",
+            )
         return Keeping(
             previous=[read_previous(name, access) for name in against],
             followed=None if self.plan_file is None else read_plan_file(self.plan_file),
-            repack_within_updates=self.repack_within,
+            repack_within_updates=REPACK_WITHIN_UPDATES if within is None else within,
         )
 
     def options(
