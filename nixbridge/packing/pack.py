@@ -49,10 +49,16 @@ def blob_of(source: TarSource, sink: Sink, *, compression: Compression | None) -
             blob_digest=BlobDigest.from_hex(diff_id.hex),
             blob_size_bytes=size_bytes,
         )
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="compress") as thread:
+    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compress")
+    try:
         compressing = CompressingSink(compression, sink, thread)
         diff_id = source.write_to(compressing)
         blob_digest, blob_size_bytes = compressing.finish()
+    except BaseException:
+        # The sink may hang in that thread: whoever it belongs to ends that.
+        thread.shutdown(wait=False, cancel_futures=True)
+        raise
+    thread.shutdown()
     return LayerBytes(
         diff_id=diff_id,
         tar_size_bytes=size_bytes,

@@ -12,7 +12,7 @@ from nixbridge.delivery import Delivery, PackOptions, deliver_image
 from nixbridge.destinations import Access, parse_destination
 from nixbridge.destinations.patience import Patience
 from nixbridge.destinations.registry import Registry
-from nixbridge.packing import LayerCache
+from nixbridge.packing import Compression, LayerCache
 
 PLAIN = Access(verifies_tls=False, option_prefix="--dest-")
 # A small layer is kept and sent at once, a large one in pieces (see the fixture `small_pieces`).
@@ -70,13 +70,16 @@ class Shop:
         infos: list[PathInfo] | None = None,
         with_cache: bool = False,
         workers: int = 1,
+        compression: Compression | None = None,
     ) -> Delivery:
         infos = self.infos if infos is None else infos
         return deliver_image(
             self.store.describe(infos),
             one_layer_each(*infos),
             [self.registry(reference) for reference in references],
-            PackOptions(cache=self.cache if with_cache else None, workers=workers),
+            PackOptions(
+                cache=self.cache if with_cache else None, workers=workers, compression=compression
+            ),
             self.listener,
             access,
         )

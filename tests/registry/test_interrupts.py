@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from nixbridge.packing import Compression
 from registry.fake_registry import Exchange, FakeRegistry, fail, never_answer
 from registry.shop import Shop
 
@@ -30,6 +31,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from nixbridge.destinations import Access, registry_upload
 from nixbridge.destinations.patience import Patience
+from nixbridge.packing import Compression
 from registry.shop import Shop, Waits
 
 registry_upload.SMALL_LAYER_BYTES, registry_upload._PIECE_BYTES = 50_000, 10_000
@@ -38,7 +40,8 @@ Waits.patience = Patience()
 def verb(**_):
     access = Access(verifies_tls=False, environment=os.environ)
     shop = Shop(Path({directory!r}), {sizes!r})
-    shop.deliver({reference!r}, access=access, workers={workers}, with_cache=True)
+    options = dict(access=access, workers={workers}, with_cache=True)
+    shop.deliver({reference!r}, compression=Compression.parse({compression!r}), **options)
 
 command = importlib.import_module("nixbridge.cli.main")
 command.make_app = lambda _: verb
@@ -98,13 +101,21 @@ class Command:
         return stderr
 
 
-def deliver(directory: Path, reference: str, *, workers: int = 2, **environment: str) -> Command:
+def deliver(
+    directory: Path,
+    reference: str,
+    *,
+    workers: int = 2,
+    compression: str = "none",
+    **environment: str,
+) -> Command:
     program = PROGRAM.format(
         tests=str(TESTS),
         directory=str(directory),
         sizes=SIZES,
         reference=reference,
         workers=workers,
+        compression=compression,
     )
     Shop(directory, SIZES)
     return Command(["-c", program], directory, **environment)
@@ -119,19 +130,22 @@ def wait_until(is_so: Callable[[], bool]) -> None:
     time.sleep(0.2)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("workers", "compression"), [(1, "gzip"), (2, "none"), (2, "gzip")])
 @pytest.mark.parametrize("hanging", HANGING)
 def test_an_interrupt_while_a_registry_lets_us_wait(
-    fake: FakeRegistry, tmp_path: Path, hanging: str, workers: int
+    fake: FakeRegistry, tmp_path: Path, hanging: str, workers: int, compression: str
 ) -> None:
     if hanging == "a token":
         fake.auth = "bearer"
         fake.allows_anonymous = True
     if hanging == "looking for a blob":
         # By several threads, as all layers are known.
-        Shop(tmp_path, SIZES).deliver(f"docker://{fake.host}/other:1", with_cache=True)
+        known = Compression.parse(compression)
+        reference = f"docker://{fake.host}/other:1"
+        Shop(tmp_path, SIZES).deliver(reference, with_cache=True, compression=known)
     fake.on(*HANGING[hanging], times=1000)
-    command = deliver(tmp_path, f"docker://{fake.host}/shop:1", workers=workers)
+    reference = f"docker://{fake.host}/shop:1"
+    command = deliver(tmp_path, reference, workers=workers, compression=compression)
     wait_until(lambda: fake.faults[0].times < 1000 or command.process.poll() is not None)
     number = signal.SIGINT if workers == 2 else signal.SIGTERM
     stderr = command.interrupt(number)
