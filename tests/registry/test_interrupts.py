@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from nixbridge.packing import Compression
+from programs import write_program
 from registry.fake_registry import Exchange, FakeRegistry, fail, never_answer
 from registry.shop import Shop
 
@@ -32,6 +33,7 @@ from pathlib import Path
 from nixbridge.destinations import Access, registry_upload
 from nixbridge.destinations.patience import Patience
 from nixbridge.packing import Compression
+from programs import write_program
 from registry.shop import Shop, Waits
 
 registry_upload.SMALL_LAYER_BYTES, registry_upload._PIECE_BYTES = 50_000, 10_000
@@ -199,9 +201,7 @@ def test_an_interrupt_of_what_only_reads(tmp_path: Path, number: signal.Signals)
 def test_an_interrupt_ends_a_credential_helper(fake: FakeRegistry, tmp_path: Path) -> None:
     fake.auth = "basic"
     begun = tmp_path / "begun"
-    helper = tmp_path / "docker-credential-slow"
-    helper.write_text(f"#!/bin/sh\necho $$ > {begun}\nexec sleep 600\n")
-    helper.chmod(0o755)
+    write_program(tmp_path / "docker-credential-slow", f"echo $$ > {begun}\nexec sleep 600")
     (tmp_path / "config.json").write_text(json.dumps({"credsStore": "slow"}))
     command = deliver(
         tmp_path,
