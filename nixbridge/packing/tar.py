@@ -4,7 +4,7 @@ What is in the tar is decided in `tree.py`, the headers are `header.py`; what be
 is `pack.py`. Memory does not grow with the files: they are read straight into a few buffers of
 1 MiB that are used in turn. While one is hashed in a thread (`hashlib` lets go of the interpreter's
 lock) and given to the sink, the next is filled; on a machine with one processor a thread would only
-be in the way. From a worker (`workers.py`) it is the parent that gives it to the sink.
+be in the way. In a worker (`workers.py`) the parent does both.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Stream(ABC):
     def flush(self) -> None:
         """Pass on what is there."""
         self.pass_on(self._number, self._filled_bytes)
-        self._number = (self._number + 1) % BUFFER_COUNT
+        self._number = (self._number + 1) % len(self._buffers)
         self._filled_bytes = 0
         self._buffer = self._buffers[self._number]
         self.wait_for(self._number)
@@ -144,12 +144,14 @@ class _HashedStream(Stream):
     """Goes to a hash, in a thread where there is one, and to a sink."""
 
     def __init__(self, sink: Sink, thread: ThreadPoolExecutor | None) -> None:
-        super().__init__(memoryview(bytearray(BUFFER_COUNT * BUFFER_BYTES)))
+        # Without a thread one buffer is enough, and stays in the processor's cache.
+        count = 1 if thread is None else BUFFER_COUNT
+        super().__init__(memoryview(bytearray(count * BUFFER_BYTES)))
         self._sink = sink
         self._thread = thread
         self._hash = hashlib.sha256()
         # What still has to happen before the buffer of the same number may be used again.
-        self._hashing: list[Future[None] | None] = [None] * BUFFER_COUNT
+        self._hashing: list[Future[None] | None] = [None] * count
 
     def pass_on(self, number: int, filled_bytes: int) -> None:
         full = self._buffers[number][:filled_bytes]
@@ -166,7 +168,7 @@ class _HashedStream(Stream):
 
     def finish(self) -> DiffId:
         """Return the digest of everything."""
-        for number in range(BUFFER_COUNT):
+        for number in range(len(self._buffers)):
             self.wait_for(number)
         return DiffId.from_hex(self._hash.hexdigest())
 

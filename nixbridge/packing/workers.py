@@ -1,10 +1,10 @@
 """Pack several layers at the same time, as Python alone uses one processor.
 
 What keeps Python busy is done in worker processes: walking the files of a layer, making headers,
-reading; and hashing the tar, as long as it is in the processor's cache. The buffers that a worker
-fills are in memory that it shares with us, so no byte is copied on the way; compressing and writing
-happen here, in a thread for each worker, as these let go of the interpreter's lock. So sinks never
-see a process, and what is packed is the same for any number of workers.
+reading. The buffers that a worker fills are in memory that it shares with us, so no byte is copied
+on the way; hashing, compressing and writing happen here, in a thread for each worker, as all these
+let go of the interpreter's lock. So sinks never see a process, and what is packed is the same for
+any number of workers.
 
 Workers are forks, which know the jobs without being told. They end with us: when their pipe breaks.
 """
@@ -181,7 +181,7 @@ class OwnTar:
 
 # What is said through the pipe. To a worker: the number of the layer to pack, and after that the
 # numbers of buffers that are free again. From it, for each layer: `_Begin`, then a `_Filled` for
-# each buffer, then the `DiffId`. Or, at any time, an error.
+# each buffer, then None. Or, at any time, an error.
 
 
 class _Begin(NamedTuple):
@@ -222,7 +222,7 @@ class _Worker:
             raise message
         return message
 
-    def read(self, buffer: _Filled, use: Callable[[memoryview], object]) -> None:
+    def read(self, buffer: _Filled, use: Callable[[memoryview], None]) -> None:
         """Use what is in a buffer, and give it back."""
         use(self._buffers[buffer.number][: buffer.filled_bytes])
         with self._alive():
@@ -261,10 +261,16 @@ class _SharedTar:
         self.follows_recipe = begin.follows_recipe
 
     def write_to(self, sink: Sink) -> DiffId:
-        while isinstance(message := self._worker.receive(), _Filled):
-            self._worker.read(message, sink.write)
-        diff_id: DiffId = message
-        return diff_id
+        sha256 = hashlib.sha256()
+
+        def use(data: memoryview) -> None:
+            sha256.update(data)
+            sink.write(data)
+
+        buffer: _Filled | None
+        while (buffer := self._worker.receive()) is not None:
+            self._worker.read(buffer, use)
+        return DiffId.from_hex(sha256.hexdigest())
 
 
 @contextlib.contextmanager
@@ -296,22 +302,19 @@ class _SharedStream(Stream):
         super().__init__(memoryview(memory))
         self._pipe = pipe
         self._used = 0
-        self._hash = hashlib.sha256()
 
     def pass_on(self, number: int, filled_bytes: int) -> None:
         self._pipe.send(_Filled(number, filled_bytes))
         self._used += 1
-        self._hash.update(self._buffers[number][:filled_bytes])
 
     def wait_for(self, number: int) -> None:  # noqa: ARG002 - they come back in their order
         if self._used == BUFFER_COUNT:
             self._take_back()
 
-    def finish(self) -> DiffId:
-        """Wait until all that was passed on is used; return the digest of it."""
+    def finish(self) -> None:
+        """Wait until all that was passed on is used."""
         while self._used:
             self._take_back()
-        return DiffId.from_hex(self._hash.hexdigest())
 
     def _take_back(self) -> None:
         self._pipe.recv()
@@ -341,7 +344,8 @@ def _work(
                 )
                 stream = _SharedStream(memory, pipe)
                 fill(stream, walked.tree, walked.observer)
-                pipe.send(stream.finish())
+                stream.finish()
+                pipe.send(None)
             except _GONE:
                 raise
             except Exception as error:  # noqa: BLE001 - it is raised in the parent
