@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import cycle
 from multiprocessing.connection import Connection
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -179,20 +180,16 @@ class OwnTar:
         return write_tar(self._walked.tree, sink, observer=self._walked.observer)
 
 
-# What is said through the pipe. To a worker: the number of the layer to pack, and after that the
-# numbers of buffers that are free again. From it, for each layer: `_Begin`, then a `_Filled` for
-# each buffer, then None. Or, at any time, an error.
+# What is said through the pipe. To a worker: the number of the layer to pack, and after that None
+# for each buffer that is free again. From it, for each layer: `_Begin`, then for each buffer how
+# many bytes it was filled with, then None. Or, at any time, an error. Buffers are used in turn,
+# from the first one on, and given back in that order.
 
 
 class _Begin(NamedTuple):
     tar_size_bytes: int
     contents_size_bytes: int
     follows_recipe: bool
-
-
-class _Filled(NamedTuple):
-    number: int
-    filled_bytes: int
 
 
 class _Worker:
@@ -222,11 +219,11 @@ class _Worker:
             raise message
         return message
 
-    def read(self, buffer: _Filled, use: Callable[[memoryview], None]) -> None:
+    def read(self, number: int, filled_bytes: int, use: Callable[[memoryview], None]) -> None:
         """Use what is in a buffer, and give it back."""
-        use(self._buffers[buffer.number][: buffer.filled_bytes])
+        use(self._buffers[number][:filled_bytes])
         with self._alive():
-            self._pipe.send(buffer.number)
+            self._pipe.send(None)
 
     def kill(self) -> None:
         """End the worker, whatever it does."""
@@ -267,9 +264,9 @@ class _SharedTar:
             sha256.update(data)
             sink.write(data)
 
-        buffer: _Filled | None
-        while (buffer := self._worker.receive()) is not None:
-            self._worker.read(buffer, use)
+        numbers = cycle(range(BUFFER_COUNT))
+        while (filled_bytes := self._worker.receive()) is not None:
+            self._worker.read(next(numbers), filled_bytes, use)
         return DiffId.from_hex(sha256.hexdigest())
 
 
@@ -303,8 +300,8 @@ class _SharedStream(Stream):
         self._pipe = pipe
         self._used = 0
 
-    def pass_on(self, number: int, filled_bytes: int) -> None:
-        self._pipe.send(_Filled(number, filled_bytes))
+    def pass_on(self, number: int, filled_bytes: int) -> None:  # noqa: ARG002 - they are in turn
+        self._pipe.send(filled_bytes)
         self._used += 1
 
     def wait_for(self, number: int) -> None:  # noqa: ARG002 - they come back in their order
