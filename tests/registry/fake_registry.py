@@ -334,7 +334,8 @@ class Handler(BaseHTTPRequestHandler):
             del registry.uploads[name]
             exchange.answer(204)
         else:
-            registry.uploads[name] += self.read_body()
+            # What is forgotten while it comes must stay forgotten.
+            registry.uploads[name].extend(self.read_body())
             if self.command == "PATCH":
                 exchange.answer(202, self.location(repository, name))
             else:
