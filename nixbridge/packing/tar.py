@@ -15,6 +15,7 @@ import struct
 import sys
 from abc import ABC, abstractmethod
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final, Protocol
 
 from nixbridge.errors import PackError
@@ -54,14 +55,16 @@ def write_tar(tree: LayerTree, sink: Sink, *, observer: Observer | None = None) 
 
     Raises `PackError`: a file is unreadable, or has not the size it had when the tree was made.
     """
-    if processor_count() == 1:
-        stream = _HashedStream(sink, None)
-        fill(stream, tree, observer)
-        return stream.finish()
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="hash") as thread:
+    with _hashing_thread() as thread:
         stream = _HashedStream(sink, thread)
         fill(stream, tree, observer)
         return stream.finish()
+
+
+def _hashing_thread() -> AbstractContextManager[ThreadPoolExecutor | None]:
+    if processor_count() == 1:
+        return nullcontext()
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="hash")
 
 
 def processor_count() -> int:
