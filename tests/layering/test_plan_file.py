@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+import nixbridge.description as description_room
 import nixbridge.layering as layering_room
 from layering_tasks import graph_of, path_of, paths_of
 from nixbridge.closure import ClosureGraph, NarHash, PathInfo, StorePath
@@ -147,6 +148,16 @@ SCHEMA = json.loads(
     .with_name("plan-file.schema.json")
     .read_text(encoding="utf-8")
 )
+
+
+def test_the_schema_of_image_descriptions_has_the_same_plan() -> None:
+    schema = Path(description_room.__file__ or "").with_name("image-description.schema.json")
+    described = json.loads(schema.read_text(encoding="utf-8"))["properties"]["plan"]["oneOf"][1]
+    plan = copy.deepcopy({key: SCHEMA[key] for key in described})
+    layer = plan["properties"]["images"]["items"]["properties"]["layers"]["items"]
+    # Each file has its own words for a store path.
+    layer["properties"]["paths"]["items"] = {"$ref": "#/$defs/storePath"}
+    assert described == plan
 
 
 @pytest.mark.parametrize(
