@@ -126,14 +126,21 @@ def running_dockerd(program: str, *, has_own_network: bool = False) -> Iterator[
         *(["--net"] if has_own_network else []),
     )
     daemon = Dockerd(host, directory)
+    with _running(argv, directory) as process:
+        _wait_for(daemon, process)
+        yield daemon
+
+
+@contextlib.contextmanager
+def _running(argv: Sequence[str], directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a daemon whose log and files are in `directory`; both go in the end."""
     try:
         with (
             (directory / "log").open("w") as log,
             subprocess.Popen(argv, stdout=log, stderr=log) as process,
         ):
             try:
-                _wait_for(daemon, process)
-                yield daemon
+                yield process
             finally:
                 process.terminate()
                 process.wait(_PATIENCE_SECONDS)
@@ -202,21 +209,11 @@ def running_containerd(program: str, ctr: str) -> Iterator[Containerd]:
     (directory / "config.toml").write_text(_CONTAINERD.format(directory))
     argv = in_namespaces([program, f"--config={directory}/config.toml"])
     daemon = Containerd(ctr, directory)
-    try:
-        with (
-            (directory / "log").open("w") as log,
-            subprocess.Popen(argv, stdout=log, stderr=log) as process,
-        ):
-            try:
-                _wait_until(lambda: process.poll() is not None or (directory / "socket").exists())
-                assert process.poll() is None, (directory / "log").read_text()
-                daemon.ctr("version")
-                yield daemon
-            finally:
-                process.terminate()
-                process.wait(_PATIENCE_SECONDS)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with _running(argv, directory) as process:
+        _wait_until(lambda: process.poll() is not None or (directory / "socket").exists())
+        assert process.poll() is None, (directory / "log").read_text()
+        daemon.ctr("version")
+        yield daemon
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from command import nixbridge, said
 from image_files import ImageFiles, Layout
 
 pytestmark = pytest.mark.nix
@@ -42,24 +43,8 @@ in
 """
 
 
-def nixbridge(
-    *argv: str, cwd: Path, env: Mapping[str, str] | None = None, umask: int = 0o022
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "nixbridge", *argv],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        umask=umask,
-    )
-
-
 def copied(*argv: str, cwd: Path) -> str:
-    result = nixbridge("copy", *argv, cwd=cwd)
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
+    return said("copy", *argv, cwd=cwd).strip()
 
 
 @pytest.fixture

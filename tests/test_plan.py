@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from command import nixbridge, said
 
 pytestmark = pytest.mark.nix
 
@@ -38,23 +37,6 @@ in
   greeter = image "greeter" (pkgs.writeShellScript "greeter" "echo hello");
 }
 """
-
-
-def nixbridge(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "nixbridge", *argv],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=os.environ,
-    )
-
-
-def said(*argv: str, cwd: Path) -> str:
-    result = nixbridge(*argv, cwd=cwd)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 def document(*argv: str, cwd: Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from command import nixbridge, said
 
 pytestmark = pytest.mark.nix
 
@@ -54,23 +55,6 @@ config.cmd = ["jq"]
 [layering]
 max_layers = 3
 """
-
-
-def nixbridge(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "nixbridge", *argv],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=os.environ,
-    )
-
-
-def said(*argv: str, cwd: Path) -> str:
-    result = nixbridge(*argv, cwd=cwd)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 def shop(application: str = "1", library: str = "1") -> list[str]:
