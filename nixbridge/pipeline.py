@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -203,10 +204,9 @@ def _check_plan(spec: Path) -> None:
 
     plan = read_spec(spec).layering.plan
     if plan is not None:
+        command = ("nixbridge", "plan", str(spec), "--save", str(plan))
         read_plan_file(
-            plan,
-            hint="without `layering.plan` in the spec, write it: "
-            f"`nixbridge plan {spec} --save {plan}`",
+            plan, hint=f"without `layering.plan` in the spec, write it: `{shlex.join(command)}`"
         )
 
 

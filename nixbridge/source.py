@@ -6,6 +6,7 @@ Pure but for looking at what kind of file a path is. What each kind means is `pi
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,7 @@ def _parse(text: str, attribute: str | None) -> Source:
     if text.partition(":")[0] in plugins(PluginGroup.DESTINATIONS):
         raise InputError(
             f"`{text}` is a place where an image is, and no source of one",
-            hint=f"look into it with `nixbridge inspect {text}`; {_KINDS}",
+            hint=f"look into it with `nixbridge inspect {shlex.quote(text)}`; {_KINDS}",
         )
     if _FLAKE_REFERENCE.fullmatch(text):
         return FlakeSource(reference=text)

@@ -24,7 +24,7 @@ def test_a_first_spec(template: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert cli.main(["init", str(place), "--template", template]) == 0
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == f"wrote {place}/nixbridge.toml\nnext: nixbridge copy {place} oci:out\n"
+    assert said.err == f"wrote {place}/nixbridge.toml\nnext: nixbridge copy '{place}' oci:out\n"
     spec = read_spec(place / "nixbridge.toml")
     assert (spec.image.name, spec.template) == ("my-shop", template)
     assert render(spec)

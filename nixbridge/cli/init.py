@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import typer
@@ -27,4 +28,5 @@ def init(
     """Write a first nixbridge.toml, with comments."""
     console = context.obj.configure(loudness)
     path = write_first_spec(directory, template)
-    console.say(f"wrote {path}\nnext: nixbridge copy {directory} oci:out")
+    command = ("nixbridge", "copy", str(directory), "oci:out")
+    console.say(f"wrote {path}\nnext: {shlex.join(command)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,18 +114,19 @@ def _refuse_with_shared(*, against: str | None, plan_file: Path | None, html: Pa
         raise InputError(
             "`--against` keeps the layers of one image; those that images share belong to all",
             hint="save the plan of all, and compare each: "
-            f"`nixbridge plan SOURCE --plan FILE --against {against}`",
+            f"`nixbridge plan SOURCE --plan FILE --against {shlex.quote(against)}`",
         )
     if plan_file is not None:
         raise InputError(
             "`--shared` makes a plan, and `--plan` follows one",
-            hint=f"follow it with each image: `nixbridge plan SOURCE --plan {plan_file}`",
+            hint="follow it with each image: "
+            f"`nixbridge plan SOURCE --plan {shlex.quote(str(plan_file))}`",
         )
     if html is not None:
         raise InputError(
             "`--html` shows the plan of one image",
             hint="save the plan of all, and show each: "
-            f"`nixbridge plan SOURCE --plan FILE --html {html}`",
+            f"`nixbridge plan SOURCE --plan FILE --html {shlex.quote(str(html))}`",
         )
 
 
